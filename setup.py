@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds csrc/ once into a static library, then one extension module per pykafka_fast/_core/*.pyx on top of it.
+
+PKF_DEBUG=1 in the environment builds with the C library's own checks, without optimization and with symbols.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from glob import glob
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("PKF_DEBUG", "0") not in ("", "0")
+
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Werror=implicit-function-declaration",
+    "-Werror=incompatible-pointer-types",
+    "-Werror=int-conversion",
+    "-Werror=return-type",
+    "-Werror=unused-result",
+]
+# Generated code trips these by design.
+GENERATED_WARNINGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+C_FLAGS = ["-std=c11", "-fvisibility=hidden", "-pthread", *(["-O1", "-g", "-UNDEBUG", "-DPKF_DEBUG"] if DEBUG else ["-O3"])]
+MACROS = [("_GNU_SOURCE", "1"), *([("_DARWIN_C_SOURCE", "1")] if sys.platform == "darwin" else [])]
+
+C_SOURCES = sorted(glob("csrc/*.c"))
+C_HEADERS = sorted(glob("csrc/*.h"))
+PXD_FILES = sorted(glob("pykafka_fast/_core/*.pxd"))
+
+# Where Cython's output goes; kept out of the package so that it can never end up in a wheel.
+GENERATED_DIR = Path("build", "cython")
+
+# Cython says these when a nogil call would take the GIL back only to look for an exception.
+GIL_HINT = re.compile(r"Exception check .*will always require the GIL|No exception value declared for")
+
+
+def stale(target: Path, sources: list[str]) -> bool:
+    return not target.exists() or any(os.path.getmtime(s) > target.stat().st_mtime for s in sources)
+
+
+class Tee(io.StringIO):
+    """Shows what Cython prints as it comes and keeps it."""
+
+    def write(self, text: str) -> int:
+        sys.__stderr__.write(text)  # type: ignore[union-attr]
+        return super().write(text)
+
+
+def generated_sources(extension: Extension) -> list[str]:
+    """Translate one .pyx; refuse it if a call without the GIL would have to take the GIL."""
+    from Cython.Build import cythonize
+
+    with contextlib.redirect_stderr(Tee()) as said:
+        (built,) = cythonize(
+            [extension],
+            build_dir=str(GENERATED_DIR),
+            compiler_directives={"language_level": 3},
+            # Cython overlooks "from package cimport module".
+            force=stale(Path(GENERATED_DIR, extension.sources[0]).with_suffix(".c"), PXD_FILES),
+            emit_linenums=DEBUG,
+        )
+    if GIL_HINT.search(said.getvalue()):
+        for source in built.sources:
+            Path(source).unlink(missing_ok=True)
+        raise SystemExit(f"{extension.name}: Cython would take the GIL to check for exceptions (see above)")
+    return list(built.sources)
+
+
+class BuildWithCsrc(build_ext):
+    """build_ext that first makes libpkf from csrc/, for in-place, editable and ordinary builds alike."""
+
+    def build_extensions(self) -> None:
+        self._rebuild_all_if_flags_changed()
+        archive = self._build_csrc()
+        for extension in self.extensions:
+            extension.sources = generated_sources(extension)
+            extension.extra_objects = [str(archive)]
+            extension.depends = [*extension.depends, str(archive), *C_HEADERS, *PXD_FILES]
+        super().build_extensions()
+
+    def _rebuild_all_if_flags_changed(self) -> None:
+        stamp = Path(self.build_temp, "flags.txt")
+        flags = " ".join([*C_FLAGS, *WARNINGS, *GENERATED_WARNINGS])
+        if not stamp.exists() or stamp.read_text() != flags:
+            self.force = True
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(flags)
+
+    def _build_csrc(self) -> Path:
+        """Compile what changed in csrc/ and return the archive."""
+        out = Path(self.build_temp, "csrc")
+        objects = []
+        for source in C_SOURCES:
+            target = Path(self.compiler.object_filenames([source], output_dir=str(self.build_temp))[0])
+            if self.force or stale(target, [source, *C_HEADERS]):
+                self.compiler.compile(
+                    [source],
+                    output_dir=str(self.build_temp),
+                    macros=MACROS,
+                    include_dirs=["csrc"],
+                    extra_postargs=[*C_FLAGS, *WARNINGS],
+                )
+            objects.append(str(target))
+        archive = out / self.compiler.library_filename("pkf")
+        if objects and (self.force or stale(archive, objects)):
+            archive.unlink(missing_ok=True)
+            self.compiler.create_static_lib(objects, "pkf", output_dir=str(out))
+        return archive
+
+
+def door(pyx: str) -> Extension:
+    return Extension(
+        "pykafka_fast._core." + Path(pyx).stem,
+        [pyx],
+        include_dirs=["csrc", "pykafka_fast/_core"],
+        define_macros=MACROS,
+        extra_compile_args=[*C_FLAGS, *WARNINGS, *GENERATED_WARNINGS],
+        extra_link_args=["-pthread"],
+    )
+
+
+
+setup(
+    ext_modules=[door(pyx) for pyx in sorted(glob("pykafka_fast/_core/*.pyx"))],
+    cmdclass={"build_ext": BuildWithCsrc},
+    license="Apache-2.0",
+)
