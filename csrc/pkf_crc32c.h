@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CRC-32C (Castagnoli, reflected 0x82F63B78, initial value and final xor all ones), the checksum of message format v2.
+//
+//   name       file               needs
+//   sse42      crc32c_sse42.c     x86-64 with SSE4.2 and PCLMULQDQ: three crc32 streams, joined by carry-less products
+//   armv8      crc32c_armv8.c     AArch64 with CRC32 and PMULL: the same
+//   portable   crc32c_portable.c  nothing: slicing by 8
+//
+// There is no global choice: whoever needs a CRC asks once with pkf_crc32c_select() and keeps the function. The functions
+// are pure, callable from any thread, with any alignment and length.
+#ifndef PKF_CRC32C_H
+#define PKF_CRC32C_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The CRC of (what `crc` is the CRC of) followed by data; crc is 0 for a start. So f(f(0, a), b) == f(0, ab).
+typedef uint32_t (*pkf_crc32c_fn)(uint32_t crc, const void *data, size_t len);
+
+// The implementation of that name, or the fastest that this processor runs if name is NULL. NULL if there is none of that
+// name here. Never NULL for NULL or "portable". Not for a hot path: it asks the processor.
+pkf_crc32c_fn pkf_crc32c_select(const char *name);
+
+// The names pkf_crc32c_select() accepts on this processor, fastest first: index 0, 1, ... until NULL.
+const char *pkf_crc32c_name(size_t index);
+
+// The implementations. Call the last two only if the _supported() beside it says yes.
+uint32_t pkf_crc32c_portable(uint32_t crc, const void *data, size_t len);
+#if defined(__x86_64__)
+int pkf_crc32c_sse42_supported(void);
+uint32_t pkf_crc32c_sse42(uint32_t crc, const void *data, size_t len);
+#elif defined(__aarch64__)
+int pkf_crc32c_armv8_supported(void);
+uint32_t pkf_crc32c_armv8(uint32_t crc, const void *data, size_t len);
+#endif
+
+#endif

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pool of slabs under a hard budget. A slab is a piece of memory that holds one batch.
+//
+//   class      4 KiB, 8 KiB, ... 1 MiB: carved from chunks, 1 MiB of address space each, aligned to 1 MiB. All slabs of a
+//              chunk are of one class; a chunk without an acquired or warm slab can be carved anew for any class
+//   above      rounded to whole pages, one mmap each
+//
+//            acquire                     release
+//   cold ──────────────▶ acquired ────────────────────▶ warm ───────────▶ acquired     (the usual way: no system call)
+//    ▲ no pages behind it    ▲                           │  pages still there, last in first out
+//    └───────────────────────┴──────────────────────────┘  given back when another class needs the memory
+//
+//   budget ├────────── acquired ──────────┼── granted to the head waiter ──┼───── available ─────┤
+//   pages  ├────────── acquired ──────────┼─────── warm ──────┤  never more than the budget, overdraft apart
+//
+// Every byte (of the rounded size) is charged from acquire to release. First come, first served: while somebody waits,
+// freed bytes go to the head waiter until it has all it asked for, and pkf_pool_ready() and pkf_pool_try() refuse.
+//
+// Lock: one mutex inside, a leaf: nothing else is locked while it is held, and under it there is no system call but the
+// wake-up of a waiter. Every function here takes it itself (pkf_pool_waiting() excepted), so any thread may call any
+// function; who may call while holding a partition lock is said below. Memory is mapped and unmapped outside the lock.
+//
+// Builds: with PKF_DEBUG a slab is filled with 0xDB when it is released, which is checked when it is acquired again, and 16
+// bytes behind its end are checked on release; what is wrong aborts. Under AddressSanitizer every acquire is a malloc of
+// exactly the slab's size and every release a free: nothing is recycled and each stray access is reported.
+#ifndef PKF_SLAB_H
+#define PKF_SLAB_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pkf_status.h"
+
+enum {
+    PKF_SLAB_MIN_SIZE = 4096,
+    PKF_SLAB_MAX_CLASS_SIZE = 1 << 20 // larger slabs are mapped one by one
+};
+
+// A handle: it stays where it is, and base and size stay the same, from acquire to release. Its owner may read base and
+// size and write the bytes; the rest is the pool's. The bytes of a fresh slab are undefined.
+typedef struct pkf_slab {
+    uint8_t *base; // aligned to 64 bytes at least
+    size_t size;   // what was asked for, rounded by pkf_pool_round()
+    struct pkf_chunk *chunk;
+    struct pkf_slab *next, *prev;
+    int state;
+} pkf_slab;
+
+typedef struct pkf_pool pkf_pool;
+
+// One thread's place in the queue; lives on the caller's stack from pkf_pool_wait_begin() to pkf_pool_wait_take() or
+// pkf_pool_wait_cancel(), one of which must be called. Only the waiting thread touches it; every field is the pool's.
+typedef struct pkf_waiter {
+    pthread_cond_t granted_or_closed;
+    struct pkf_waiter *next;
+    size_t size;    // rounded
+    size_t accrued; // bytes taken for it so far; == size: granted
+    uint64_t began_ns;
+    int state;
+} pkf_waiter;
+
+typedef struct pkf_pool_stats {
+    size_t budget;
+    int64_t available;       // budget - acquired - accrued by waiters; negative only after overdraft
+    size_t acquired;         // bytes of the slabs outside the pool
+    size_t resident;         // bytes that may have pages: acquired + warm
+    size_t mapped;           // address space
+    uint64_t slabs_acquired; // slabs outside the pool now
+    uint64_t waiting;        // threads in the queue now
+    uint64_t waits;          // waits begun, ever
+    uint64_t exhausted;      // waits given up without a grant, ever
+    uint64_t wait_ns;        // time spent between wait_begin and its end, ever
+    uint64_t given_back;     // warm slabs whose pages went back to the system, ever
+} pkf_pool_stats;
+
+// A new pool, or NULL without memory or for a budget below PKF_SLAB_MIN_SIZE. Maps nothing yet. Whoever made it frees it.
+pkf_pool *pkf_pool_new(size_t budget);
+
+// Frees the pool and all it has mapped. PKF_E_BUSY, and nothing is freed, while slabs are outside or threads wait.
+PKF_MUST_USE pkf_status pkf_pool_free(pkf_pool *pool);
+
+// The size a slab has when `size` bytes are asked for: what the budget is charged. 0 if that overflows.
+size_t pkf_pool_round(size_t size);
+
+// Acquire. *slab is the caller's until pkf_pool_release(), and untouched unless the answer is PKF_OK. Answers:
+// PKF_E_TOO_LARGE the rounded size is above the budget; PKF_E_CLOSED; PKF_E_EXHAUSTED not enough available, or somebody
+// waits; PKF_E_NOMEM the system refused.
+
+// Takes only a warm slab of the class: no system call, so it may be called under a partition lock. PKF_E_EXHAUSTED also if
+// there is no warm one. Sizes above the classes have none.
+PKF_MUST_USE pkf_status pkf_pool_ready(pkf_pool *pool, size_t size, pkf_slab **slab);
+
+// Does not wait, but may map memory and give other memory back: not under a partition lock.
+PKF_MUST_USE pkf_status pkf_pool_try(pkf_pool *pool, size_t size, pkf_slab **slab);
+
+// For the two halves of a split batch: succeeds beyond the budget (available goes below zero and nobody else acquires until
+// releases have made it good), in front of waiters, and after close. Not under a partition lock.
+PKF_MUST_USE pkf_status pkf_pool_overdraft(pkf_pool *pool, size_t size, pkf_slab **slab);
+
+// Acquire with patience: begin, then wait slice by slice (between slices the caller serves signals and looks at its
+// deadline), then take or cancel.
+//
+//   begin ──▶ queue ──wait: TIMEOUT, again──▶ wait: OK ──▶ take: OK        the slab is the caller's
+//               ├──────deadline, signal──────────┴───────▶ cancel          place and bytes go to the next in the queue
+//               └──────wait: CLOSED──────────────────────▶ cancel
+//
+// Waiting is never done under a lock or with the GIL.
+PKF_MUST_USE pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size); // TOO_LARGE, CLOSED: no waiter
+PKF_MUST_USE pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns); // OK, TIMEOUT, CLOSED
+PKF_MUST_USE pkf_status pkf_pool_wait_take(pkf_pool *pool, pkf_waiter *waiter, pkf_slab **slab); // after OK; ends the waiter
+void pkf_pool_wait_cancel(pkf_pool *pool, pkf_waiter *waiter); // at any time; nothing to do after wait_take
+
+// Gives the slab back; the caller forgets it in the same statement. Works after close. May unmap memory (a large slab, or
+// the pool is overdrawn) and may wake the head waiter: not under a partition lock.
+void pkf_pool_release(pkf_pool *pool, pkf_slab *slab);
+
+// Wakes all waiters; from now on everything but overdraft and release answers PKF_E_CLOSED. Can be repeated.
+void pkf_pool_close(pkf_pool *pool);
+
+// Whether anybody waits. Takes no lock (a relaxed load): for the sender's "is memory short?" and for appenders.
+bool pkf_pool_waiting(const pkf_pool *pool);
+
+void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats);
+
+#endif
