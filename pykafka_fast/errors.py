@@ -113,7 +113,8 @@ client_errors: dict[ClientCode, tuple[type[KafkaError], str]] = {
         KafkaTimeoutError,
         "delivery_timeout_ms passed before the record was acknowledged; look for unreachable brokers, or raise it"),
     ClientCode.METADATA_TIMEOUT: (
-        KafkaTimeoutError, "no metadata for the topic within max_block_ms; check that it exists and the brokers answer"),
+        KafkaTimeoutError,
+        "no metadata for the topic within max_block_ms; check that it exists and that the brokers can be reached"),
     ClientCode.BUFFER_EXHAUSTED: (
         BufferExhaustedError, "no memory for the record within max_block_ms; raise buffer_memory, or send less"),
     ClientCode.RECORD_TOO_LARGE: (
