@@ -201,7 +201,7 @@ class Reader:
         KafkaProtocolError: from every method, when bytes are missing or malformed; names ``what`` and the offset.
     """
 
-    __slots__ = ("_buffer", "offset", "what", "_size")
+    __slots__ = ("_buffer", "_size", "offset", "what")
 
     def __init__(self, buffer: bytes | bytearray | memoryview, offset: int = 0, what: str = "") -> None:
         self._buffer = memoryview(buffer)
