@@ -28,7 +28,12 @@ WARNINGS = [
 ]
 # Generated code trips these by design.
 GENERATED_WARNINGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
-C_FLAGS = ["-std=c11", "-fvisibility=hidden", "-pthread", *(["-O1", "-g", "-UNDEBUG", "-DPKF_DEBUG"] if DEBUG else ["-O3"])]
+C_FLAGS = [
+    "-std=c11",
+    "-fvisibility=hidden",
+    "-pthread",
+    *(["-O1", "-g", "-UNDEBUG", "-DPKF_DEBUG"] if DEBUG else ["-O3"]),
+]
 MACROS = [("_GNU_SOURCE", "1"), *([("_DARWIN_C_SOURCE", "1")] if sys.platform == "darwin" else [])]
 
 C_SOURCES = sorted(glob("csrc/*.c"))
@@ -125,7 +130,6 @@ def door(pyx: str) -> Extension:
         extra_compile_args=[*C_FLAGS, *WARNINGS, *GENERATED_WARNINGS],
         extra_link_args=["-pthread"],
     )
-
 
 
 setup(

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brokers nobody here wrote, for tests, benchmarks and the demo: real Apache Kafka and librdkafka's mock cluster."""

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Topics of a running cluster, through confluent-kafka's admin client."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import TopicMetadata
+from confluent_kafka.cimpl import NewTopic
+
+from tools.brokers.processes import wait_for
+
+
+class Admin:
+    """Every call returns when the cluster shows its effect, or raises within `timeout` seconds."""
+
+    def __init__(self, bootstrap: str, timeout: float = 30.0):
+        # Errors of a broker that a test has just killed are no news.
+        options: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": lambda error: None}
+        self._client = AdminClient(options)
+        self._timeout = timeout
+
+    def create_topic(self, name: str, partitions: int, replication: int, config: Mapping[str, str] | None) -> None:
+        topic = NewTopic(name, partitions, replication, config=dict(config or {}))
+        self._retrying(lambda: self._client.create_topics([topic], operation_timeout=10)[name].result(self._timeout))
+        wait_for(lambda: self._served(name, partitions), f"leaders of {name}", self._timeout)
+
+    def delete_topic(self, name: str) -> None:
+        self._retrying(lambda: self._client.delete_topics([name], operation_timeout=10)[name].result(self._timeout))
+        wait_for(lambda: self._find(name) is None, f"deletion of {name}", self._timeout)
+
+    def leader(self, topic: str, partition: int) -> int:
+        found = self._find(topic)
+        return -1 if found is None else int(found.partitions[partition].leader)
+
+    def _served(self, name: str, partitions: int) -> bool:
+        found = self._find(name)
+        return (
+            found is not None
+            and len(found.partitions) == partitions
+            and all(p.leader >= 0 for p in found.partitions.values())
+        )
+
+    def _find(self, topic: str) -> TopicMetadata | None:
+        # Asking for one topic by name would create it on a broker that creates topics by itself.
+        found: TopicMetadata | None = self._client.list_topics(timeout=self._timeout).topics.get(topic)
+        return None if found is None or found.error is not None else found
+
+    def _retrying(self, action: Callable[[], object]) -> None:
+        """A broker that has just started may know too few others for the replication wanted."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                action()
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].name() != "INVALID_REPLICATION_FACTOR":
+                    raise
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
