@@ -82,6 +82,14 @@ def generated_sources(extension: Extension) -> list[str]:
 class BuildWithCsrc(build_ext):
     """build_ext that first makes libpkf from csrc/, for in-place, editable and ordinary builds alike."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.inplace or self.editable_mode:
+            # pip builds an editable install in a fresh folder each time; a lasting one recompiles only what changed.
+            flavour = sys.implementation.cache_tag + ("-debug" if DEBUG else "")
+            self.build_temp = str(Path("build", "inplace", flavour, "temp"))
+            self.build_lib = str(Path("build", "inplace", flavour, "lib"))
+
     def build_extensions(self) -> None:
         self._rebuild_all_if_flags_changed()
         archive = self._build_csrc()
