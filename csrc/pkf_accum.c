@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pkf_accum.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pkf_topic.h"
+
+static void init_locks(pkf_accum *accum)
+{
+    pthread_mutex_init(&accum->topics_lock, NULL);
+    pthread_mutex_init(&accum->live_lock, NULL);
+    pthread_mutex_init(&accum->done_lock, NULL);
+    pkf_cond_init(&accum->done_cond);
+    pkf_cond_init(&accum->budget_cond);
+    for (int i = 0; i < PKF_STRIPES; i++) {
+        pthread_mutex_init(&accum->stripes[i].lock, NULL);
+        pkf_cond_init(&accum->stripes[i].cond);
+    }
+}
+
+pkf_accum *pkf_accum_new(const pkf_accum_config *config)
+{
+    pkf_accum *accum = calloc(1, sizeof *accum);
+    if (accum == NULL) return NULL;
+    accum->config = *config;
+    accum->pool = pkf_pool_new(config->buffer_memory);
+    if (accum->pool == NULL || pkf_wakeup_open(&accum->wakeup) != PKF_OK) {
+        if (accum->pool && pkf_pool_free(accum->pool) != PKF_OK) abort(); // nothing was acquired
+        free(accum);
+        return NULL;
+    }
+    atomic_init(&accum->refs, 1);
+    init_locks(accum);
+    return accum;
+}
+
+void pkf_accum_ref(pkf_accum *accum)
+{
+    atomic_fetch_add_explicit(&accum->refs, 1, memory_order_relaxed);
+}
+
+static void accum_free(pkf_accum *accum)
+{
+    for (pkf_topic *topic = accum->topics, *next; topic; topic = next) {
+        next = topic->next;
+        pkf_topic_free(topic);
+    }
+    // A pool with slabs out cannot be freed: leaking it is the lesser evil, and tests count it.
+    if (pkf_pool_free(accum->pool) == PKF_OK) accum->pool = NULL;
+    pkf_wakeup_close(&accum->wakeup);
+    pthread_mutex_destroy(&accum->topics_lock);
+    pthread_mutex_destroy(&accum->live_lock);
+    pthread_mutex_destroy(&accum->done_lock);
+    pthread_cond_destroy(&accum->done_cond);
+    pthread_cond_destroy(&accum->budget_cond);
+    for (int i = 0; i < PKF_STRIPES; i++) {
+        pthread_mutex_destroy(&accum->stripes[i].lock);
+        pthread_cond_destroy(&accum->stripes[i].cond);
+    }
+    free(accum);
+}
+
+void pkf_accum_unref(pkf_accum *accum)
+{
+    if (atomic_fetch_sub_explicit(&accum->refs, 1, memory_order_acq_rel) == 1) accum_free(accum);
+}
+
+bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition)
+{
+    if (!atomic_exchange(&partition->touched, 1)) {
+        pkf_partition *top = atomic_load(&accum->touched);
+        do {
+            partition->touched_next = top;
+        } while (!atomic_compare_exchange_weak(&accum->touched, &top, partition));
+    }
+    // The push above and this load are sequentially consistent, as are the wire's announcement that it is idle and its
+    // second look at the stack: one of the two sees the other.
+    return atomic_load(&accum->idle) != 0;
+}
+
+void pkf_accum_wake(pkf_accum *accum)
+{
+    if (atomic_exchange(&accum->idle, 0)) pkf_wakeup_signal(&accum->wakeup);
+}
+
+pkf_partition *pkf_accum_take_touched(pkf_accum *accum)
+{
+    pkf_partition *list = NULL, *next;
+    for (pkf_partition *p = atomic_exchange(&accum->touched, NULL); p; p = next) {
+        next = p->touched_next;
+        p->touched_next = list;
+        list = p;
+    }
+    return list;
+}
+
+void pkf_partition_close_tail_locked(pkf_partition *partition)
+{
+    pkf_batch *tail = partition->tail;
+    if (tail == NULL || tail->closed) return;
+    tail->closed = true;
+    atomic_fetch_add_explicit(&partition->queued_bytes, tail->used, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&tail->accum->open_batches, 1, memory_order_relaxed);
+}
+
+static uint32_t batch_limit(const pkf_topic *topic)
+{
+    return atomic_load_explicit(&((pkf_topic *)topic)->batch_ceiling, memory_order_relaxed);
+}
+
+// The class the partition's next batch is opened with after one that could not grow (architecture: ask for twice as much).
+static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size)
+{
+    uint32_t open = atomic_load_explicit(&accum->open_batches, memory_order_relaxed);
+    size_t share = accum->config.buffer_memory / (4 * (size_t)(open ? open : 1));
+    size_t cap = share > accum->config.batch_size ? share : accum->config.batch_size;
+    if (cap > batch_limit(topic)) cap = batch_limit(topic);
+    size_t hint = size * 2 < cap ? size * 2 : cap;
+    return (uint32_t)(hint > PKF_SLAB_MIN_SIZE ? hint : PKF_SLAB_MIN_SIZE);
+}
+
+// Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready.
+static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted)
+{
+    size_t size = batch->slab->size * 2;
+    while (size < wanted) size *= 2;
+    pkf_slab *larger = append->slab;
+    if (larger == NULL || larger->size < size) {
+        pkf_slab *ready = NULL;
+        if (append->slab != NULL || pkf_pool_ready(accum->pool, size, &ready) != PKF_OK) {
+            append->need = size;
+            return PKF_NEED_SLAB;
+        }
+        larger = ready;
+    }
+    memcpy(larger->base, batch->slab->base, batch->used);
+    append->slab = batch->slab;
+    batch->slab = larger;
+    return PKF_OK;
+}
+
+// Room for `size` more bytes in the open batch, growing it if need be. OK, NEED_SLAB, or E_EXHAUSTED: it was closed.
+static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, size_t size)
+{
+    pkf_batch *batch = partition->tail;
+    size_t wanted = batch->used + size;
+    if (wanted <= batch->slab->size && wanted <= batch_limit(partition->topic)) return PKF_OK;
+    if (wanted <= batch_limit(partition->topic)) {
+        pkf_status status = grow_locked(accum, batch, append, wanted);
+        if (status == PKF_OK || append->may_grow) return status;
+        partition->slab_hint = next_hint(accum, partition->topic, batch->slab->size);
+    } else if (batch->slab->size > partition->slab_hint) {
+        partition->slab_hint = (uint32_t)batch->slab->size;
+    }
+    pkf_partition_close_tail_locked(partition);
+    return PKF_E_EXHAUSTED;
+}
+
+static void add_live(pkf_accum *accum, pkf_batch *batch)
+{
+    pkf_batch_ref(batch);
+    pthread_mutex_lock(&accum->live_lock);
+    batch->live_next = accum->live;
+    if (accum->live) accum->live->live_prev = batch;
+    accum->live = batch;
+    accum->live_count++;
+    pthread_mutex_unlock(&accum->live_lock);
+}
+
+// A new open batch at the tail, in the caller's slab or a ready one.
+static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, size_t record_size)
+{
+    size_t need = PKF_BATCH_HEADER + record_size;
+    size_t size = partition->slab_hint > need ? partition->slab_hint : need;
+    pkf_slab *slab = append->slab;
+    if (slab == NULL || slab->size < need) {
+        if (slab != NULL || pkf_pool_ready(accum->pool, size, &slab) != PKF_OK) {
+            append->need = size;
+            return PKF_NEED_SLAB;
+        }
+    }
+    pkf_batch *batch = pkf_batch_new(accum, partition, slab, pkf_monotonic_ns());
+    if (batch == NULL) {
+        append->slab = slab;
+        return PKF_E_NOMEM;
+    }
+    append->slab = NULL;
+    batch->base_timestamp = batch->max_timestamp = append->timestamp;
+    add_live(accum, batch);
+    if (partition->tail) partition->tail->queue_next = batch;
+    else partition->head = batch;
+    partition->tail = batch; // the queue holds the reference that pkf_batch_new returned
+    atomic_fetch_add_explicit(&accum->open_batches, 1, memory_order_relaxed);
+    return PKF_OK;
+}
+
+static void fill_slot(pkf_append *append, pkf_batch *batch)
+{
+    pkf_slot *slot = append->slot;
+    pkf_batch_ref(batch);
+    slot->batch = batch;
+    slot->index = batch->count;
+    slot->timestamp = append->timestamp;
+    slot->key_size = append->key.base ? (int32_t)append->key.len : -1;
+    slot->value_size = append->value.base ? (int32_t)append->value.len : -1;
+    slot->header_size = -1;
+    if (append->header_count == 0) return;
+    slot->header_size = 0;
+    for (int32_t i = 0; i < append->header_count; i++)
+        slot->header_size += (int32_t)(append->headers[i].key.len + append->headers[i].value.len);
+}
+
+// The record goes in: nothing can fail any more. Slot and cookie are set before the lock is let go, because the batch
+// may be sent, acknowledged and delivered the moment after.
+static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len)
+{
+    int64_t delta = append->timestamp - batch->base_timestamp;
+    uint8_t *end = pkf_record_write(batch->slab->base + batch->used, body_len, delta, batch->count, &append->key,
+                                    &append->value, append->headers, append->header_count);
+    fill_slot(append, batch);
+    if (append->cookie.callback) {
+        batch->cookies[batch->cookie_count++] = append->cookie;
+        if (!(atomic_load_explicit(&batch->state, memory_order_relaxed) & PKF_WANTED))
+            atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
+        atomic_fetch_add_explicit(&batch->accum->cookies, 1, memory_order_relaxed);
+    }
+    batch->used = (uint32_t)(end - batch->slab->base);
+    batch->count++;
+    if (append->timestamp > batch->max_timestamp) batch->max_timestamp = append->timestamp;
+}
+
+// Append to the partition, whose lock is held. *look: the wire thread must look at the partition.
+static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *look)
+{
+    uint32_t body_len = 0;
+    size_t size = 0;
+    pkf_batch *batch = partition->tail;
+    if (atomic_load_explicit(&accum->closed, memory_order_relaxed)) return PKF_E_CLOSED;
+    if (batch && !batch->closed) {
+        size = pkf_record_size(append->timestamp - batch->base_timestamp, batch->count, &append->key, &append->value,
+                               append->headers, append->header_count, &body_len);
+        pkf_status room = make_room_locked(accum, partition, append, size);
+        if (room == PKF_NEED_SLAB) return room;
+        if (room == PKF_E_EXHAUSTED) *look = true;
+    }
+    if (batch == NULL || batch->closed) {
+        if (append->sticky && pkf_topic_move_sticky(partition->topic, partition->index)) return PKF_E_BUSY;
+        size = pkf_record_size(0, 0, &append->key, &append->value, append->headers, append->header_count, &body_len);
+        pkf_status status = open_batch_locked(accum, partition, append, size);
+        if (status) return status;
+        batch = partition->tail;
+        *look = true;
+    }
+    if (append->cookie.callback && pkf_batch_reserve_cookie(batch)) return PKF_E_NOMEM;
+    uint32_t before = batch->used;
+    write_locked(append, batch, body_len);
+    if (before < accum->config.batch_size && batch->used >= accum->config.batch_size &&
+        atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0)
+        *look = true; // sendable, and no acknowledgement is coming that would make the wire look
+    return PKF_OK;
+}
+
+// One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
+static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved)
+{
+    if (append->wait_lock) pthread_mutex_lock(&partition->lock);
+    else if (pthread_mutex_trylock(&partition->lock)) return PKF_E_BUSY;
+    pkf_topic *topic = partition->topic;
+    bool look = false;
+    pkf_status status;
+    if (append->sticky && atomic_load(&topic->sticky) != partition->index) status = PKF_E_BUSY;
+    else status = append_locked(accum, partition, append, &look);
+    pthread_mutex_unlock(&partition->lock);
+    *moved = status == PKF_E_BUSY;
+    if (status == PKF_OK && append->sticky)
+        atomic_fetch_add_explicit(&topic->sticky_bytes, (uint32_t)(append->key.len + append->value.len + 8),
+                                  memory_order_relaxed);
+    if (look) append->wake = pkf_accum_touch(accum, partition) || append->wake;
+    return status;
+}
+
+static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
+{
+    uint64_t size = pkf_record_upper_bound(&append->key, &append->value, append->headers, append->header_count);
+    if (size > accum->config.max_request_size) return PKF_E_TOO_LARGE;
+    if (size > PKF_SLAB_MIN_SIZE && pkf_pool_round((size_t)size) > accum->config.buffer_memory) return PKF_E_TOO_LARGE;
+    return PKF_OK;
+}
+
+pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append)
+{
+    pkf_status status = check_limits(accum, append);
+    if (status) return status;
+    if (append->cookie.callback &&
+        atomic_load_explicit(&accum->cookies, memory_order_relaxed) >= accum->config.max_cookies)
+        return PKF_NEED_BUDGET;
+    append->sticky = append->partition < 0 && pkf_topic_is_sticky(append->topic, &append->key);
+    for (;;) {
+        int32_t index = append->partition >= 0 ? append->partition : pkf_topic_choose(append->topic, &append->key);
+        pkf_partition *partition = pkf_topic_partition(append->topic, index);
+        if (partition == NULL) return PKF_NEED_METADATA;
+        bool moved = false;
+        status = try_append(accum, partition, append, &moved);
+        if (status == PKF_E_BUSY && moved) continue;
+        if (status == PKF_OK) append->partition = index;
+        return status;
+    }
+}
+
+void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch)
+{
+    if (batch->partition == NULL || (pkf_batch_state(batch) & (PKF_DONE | PKF_URGENT))) return;
+    atomic_fetch_or_explicit(&batch->state, PKF_URGENT, memory_order_acq_rel);
+    if (pkf_accum_touch(accum, batch->partition)) pkf_accum_wake(accum);
+}
+
+pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count)
+{
+    pthread_mutex_lock(&accum->live_lock);
+    size_t n = accum->live_count;
+    pkf_batch **list = n ? malloc(n * sizeof *list) : NULL;
+    *count = list ? n : 0;
+    for (pkf_batch *batch = accum->live; list && batch; batch = batch->live_next) {
+        pkf_batch_ref(batch);
+        list[--n] = batch;
+    }
+    pthread_mutex_unlock(&accum->live_lock);
+    return list;
+}

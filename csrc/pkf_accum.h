@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The record accumulator: topics, their partitions with a lock each, the choice of a partition, append, and the set
+// of batches that are not done. Appenders are any threads; "wire" marks what only the wire thread may do.
+//
+//   accum -> topic -> parts[] -> partition -> queue of batches: head (oldest, closed) ... tail (maybe open)
+//
+// The table topic->parts is copy-on-write: it only grows, a larger copy replaces it in one store, and the replaced
+// ones are kept until the topic is freed (together never more than the current one), so readers need no pin.
+//
+// Lock order: one partition lock, then at most one leaf (pool, live_lock, a stripe, the completion lock).
+// Under a lock: no system call, nothing that can block, nothing through which Python could run.
+#ifndef PKF_ACCUM_H
+#define PKF_ACCUM_H
+
+#include <pthread.h>
+
+#include "pkf_batch.h"
+#include "pkf_record.h"
+#include "pkf_socket.h"
+
+typedef struct pkf_topic pkf_topic;
+
+typedef enum pkf_partitioner { PKF_STICKY = 0, PKF_ROUND_ROBIN = 1, PKF_RANDOM = 2 } pkf_partitioner;
+
+typedef struct pkf_accum_config {
+    size_t buffer_memory;    // bytes, hard bound of all slabs
+    uint32_t batch_size;     // bytes at which a batch becomes sendable
+    uint32_t batch_max_size; // bytes up to which a waiting batch may grow
+    uint32_t max_request_size;
+    int64_t linger_ns;
+    int64_t delivery_timeout_ns;
+    int partitioner; // pkf_partitioner, for records without a partition (and, but for RANDOM/STICKY, without a key)
+    int ignore_keys;
+    int adaptive;         // sticky choice weighs queued bytes (KIP-794)
+    uint32_t max_cookies; // callbacks that may wait for delivery before send() waits
+} pkf_accum_config;
+
+struct pkf_partition {
+    pkf_topic *topic;
+    int32_t index;
+
+    pthread_mutex_t lock;
+    // Guarded by lock:
+    pkf_batch *head, *tail; // queue; the tail is open unless tail->closed
+    uint32_t slab_hint;     // size class for the next batch
+
+    _Atomic uint32_t in_flight;     // requests out; written by wire
+    _Atomic uint64_t queued_bytes;  // closed and not done: the load that the adaptive choice weighs
+    _Atomic uint8_t available;      // a leader is known
+    _Atomic uint8_t touched;        // on the touched stack
+    pkf_partition *touched_next;
+
+    // Wire thread only:
+    int32_t leader; // node id, -1 unknown
+    int32_t leader_epoch;
+    pkf_batch *unresolved_head, *unresolved_tail; // framed, in order, not yet published
+    uint32_t unresolved_count;
+    uint32_t parked_count;
+    int64_t deadline; // key in the deadline heap
+    int32_t heap_index; // -1 when not in the heap
+    pkf_partition *ready_prev, *ready_next;
+    int32_t ready_node; // index of the node whose ready list holds it, -1 none
+    int64_t producer_id;
+    int32_t next_sequence;
+    int32_t last_acked_sequence; // -1 none
+    int64_t last_acked_offset;   // -1 none
+    int16_t producer_epoch;
+    uint8_t gap;           // a sequence will never arrive: hold everything, then restart the sequences
+    uint8_t gap_reported;
+    uint8_t leader_asked;  // UNKNOWN_LEADER was reported and not answered yet
+};
+
+typedef struct pkf_topic_counters {
+    _Atomic uint64_t records_sent, bytes_sent, records_retried, records_failed;
+} pkf_topic_counters;
+
+struct pkf_topic {
+    pkf_accum *accum;
+    pkf_topic *next;
+    char *name;
+    uint32_t name_len;
+    uint8_t id[16]; // all zero while unknown; wire
+    _Atomic int32_t partition_count; // 0 while unknown
+    _Atomic int32_t available_count;
+    _Atomic(pkf_partition **) parts;
+    _Atomic uint32_t batch_ceiling; // bytes; lowered for a topic that answered MESSAGE_TOO_LARGE
+    _Atomic uint32_t counter;       // round robin
+    _Atomic int32_t sticky;         // partition, -1 none chosen
+    _Atomic uint32_t sticky_bytes;  // appended there since it was chosen
+    pkf_topic_counters counters;
+
+    pthread_mutex_t route_lock;
+    // Guarded by route_lock:
+    int32_t *available; // indexes with a known leader, available_count of them
+    int32_t parts_capacity, parts_made;
+    void *retired; // replaced tables, freed with the topic
+    uint64_t random;
+};
+
+#define PKF_STRIPES 32
+
+// A place to sleep for batches; a batch maps to one of PKF_STRIPES by its address.
+typedef struct pkf_stripe {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+} pkf_stripe;
+
+struct pkf_accum {
+    _Atomic uint32_t refs;
+    pkf_accum_config config;
+    pkf_pool *pool;
+    pkf_wakeup wakeup;             // wakes the wire thread
+    _Atomic uint32_t closed;       // no more appends
+    _Atomic uint32_t forcing;      // flushes and waiters under way: everything is sendable
+    _Atomic uint32_t open_batches;
+    _Atomic uint32_t cookies;      // waiting for delivery
+    _Atomic uint64_t records_appended;
+    _Atomic uint32_t idle;         // the wire thread sleeps: wake it
+    _Atomic(pkf_partition *) touched; // stack of partitions the wire thread must look at
+
+    pthread_mutex_t topics_lock;
+    pkf_topic *topics; // guarded by topics_lock; append-only
+
+    pthread_mutex_t live_lock;
+    pkf_batch *live; // guarded by live_lock: every batch that is not done, newest first
+    size_t live_count;
+
+    pthread_mutex_t done_lock;
+    pthread_cond_t done_cond;   // something completed, or closing
+    pthread_cond_t budget_cond; // cookies were delivered
+    // Guarded by done_lock:
+    pkf_batch *done_head, *done_tail;
+    bool done_closed;
+
+    pkf_stripe stripes[PKF_STRIPES];
+};
+
+// What a caller appends, and what came of it.
+typedef struct pkf_slot { // where a future wants to know its record; filled under the partition lock
+    pkf_batch *batch;     // a reference
+    int64_t timestamp;
+    int32_t index, key_size, value_size, header_size;
+} pkf_slot;
+
+typedef struct pkf_append {
+    pkf_topic *topic;
+    int32_t partition; // in: explicit or -1; out: the one chosen
+    int64_t timestamp; // ms
+    pkf_span key, value;
+    const pkf_header *headers;
+    int32_t header_count;
+    pkf_cookie cookie; // callback NULL: none. Both references pass over on success
+    pkf_slab *slab;    // in: a slab the caller holds, or NULL. out: one the caller must release, or NULL
+    bool wait_lock;    // without the GIL: wait for the lock; with it: E_BUSY
+    bool may_grow;     // false: close a batch that would have to grow rather than ask for a slab
+    bool sticky;   // set by append: the sticky choice places it
+    // out
+    pkf_slot *slot;
+    size_t need; // with NEED_SLAB: the size to acquire
+    bool wake;   // call pkf_accum_wake after everything is let go
+} pkf_append;
+
+pkf_accum *pkf_accum_new(const pkf_accum_config *config);
+void pkf_accum_ref(pkf_accum *accum);
+void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out
+
+// Append one record. OK | NEED_METADATA | NEED_SLAB | NEED_BUDGET | E_BUSY | E_TOO_LARGE | E_CLOSED | E_NOMEM.
+// On anything but OK nothing was appended and slot and cookie are untouched.
+PKF_MUST_USE pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append);
+
+// The wire thread must look at this partition. Returns true if it sleeps and must be woken.
+bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition);
+void pkf_accum_wake(pkf_accum *accum);
+
+// Wire: everything touched since the last call, oldest first, linked by touched_next.
+pkf_partition *pkf_accum_take_touched(pkf_accum *accum);
+
+// Close the open batch of a partition for appends. Partition lock.
+void pkf_partition_close_tail_locked(pkf_partition *partition);
+
+// Make a batch leave without lingering (somebody waits for it). Any thread.
+void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch);
+
+// Everything not done at this moment, with a reference each, oldest first. Frees with free(). NULL when none.
+pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count);
+
+#endif

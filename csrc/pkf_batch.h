@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// A batch: the records of one partition that travel together, and what became of them.
+//
+//   pkf_batch (reference-counted, malloc)            slab (from the pool)
+//   +-----------------------------+                  +----------------+---------+---------+-------+
+//   | state word, result          |     slab ------> | header 61 B    | record 0| record 1| free  |
+//   | identity, counts, times     |                  +----------------+---------+---------+-------+
+//   | cookies (callback, future)  |                  0                61        used ->     slab->size
+//   +-----------------------------+
+//
+// The slab goes back to the pool when the last request that carries it has ended; the batch itself lives as long as
+// a future, the sender or a waiter holds a reference, and outlives the producer.
+//
+// Life:   OPEN --close--> CLOSED --take--> TAKEN --seal--> SEALED --frame--> IN REQUEST --success--> done
+//         partition lock          wire thread only from here on          \--failure--> PARKED --settle--> queue or done
+//
+// The state word is the only thing two threads write without a lock. Whoever of complete() (sets DONE) and attach
+// (sets WANTED) sees the bit of the other puts the batch on the completion list; QUEUED makes that exactly once.
+#ifndef PKF_BATCH_H
+#define PKF_BATCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pkf_bytes.h"
+#include "pkf_crc32c.h"
+#include "pkf_slab.h"
+#include "pkf_status.h"
+
+#define PKF_BATCH_HEADER 61  // bytes reserved in front of the records
+
+enum {
+    PKF_DONE = 1,       // the result fields are final
+    PKF_WANTED = 2,     // cookies or listeners wait for delivery
+    PKF_WAITED = 4,     // a thread sleeps until done or delivered
+    PKF_QUEUED = 8,     // put on the completion list, once
+    PKF_DELIVERED = 16, // callbacks have run
+    PKF_URGENT = 32,    // somebody waits: do not linger
+};
+
+typedef struct pkf_accum pkf_accum;
+typedef struct pkf_partition pkf_partition;
+typedef struct pkf_batch pkf_batch;
+
+// What C keeps of a Python callback: two owned references it never looks into.
+typedef struct pkf_cookie {
+    void *callback;
+    void *future;
+} pkf_cookie;
+
+// A listener attached after the append (add_callback, await). Singly linked, in order of attachment.
+typedef struct pkf_listener {
+    struct pkf_listener *next;
+    void *object; // owned reference
+} pkf_listener;
+
+// KIP-467: one guilty record of a rejected batch.
+typedef struct pkf_record_error {
+    int32_t index;
+    char *message; // malloc, or NULL
+} pkf_record_error;
+
+// After a split: records [first, next fork's first) live in child.
+typedef struct pkf_fork {
+    int32_t first;
+    pkf_batch *child; // a reference
+} pkf_fork;
+
+struct pkf_batch {
+    _Atomic uint32_t refs;
+    _Atomic uint32_t state;
+
+    // Identity; constant after creation.
+    pkf_accum *accum;         // a reference; NULL for a batch that failed before it was appended
+    pkf_partition *partition; // lives as long as accum; NULL likewise
+    char *topic;              // malloc; only when partition is NULL
+    int32_t partition_index;  // only when partition is NULL; -1 unknown
+
+    // Result; written before DONE is published, constant afterwards.
+    int32_t code; // 0, Kafka's error code, or one of errors.ClientCode
+    bool in_doubt;
+    int64_t base_offset;     // -1 unknown
+    int64_t log_append_time; // ms, -1 none
+    char *message;           // malloc, or NULL
+    pkf_record_error *record_errors;
+    int32_t record_error_count;
+    pkf_fork *forks; // after a split: ordered by first
+    int32_t fork_count;
+
+    // Filling; guarded by the partition's lock until closed, constant afterwards.
+    pkf_slab *slab; // NULL once given back
+    uint32_t used;  // bytes of the slab in use, header included
+    int32_t count;  // records
+    bool closed;
+    int64_t base_timestamp; // ms, of record 0
+    int64_t max_timestamp;  // ms
+    int64_t created_ns;     // monotonic
+    pkf_cookie *cookies;
+    uint32_t cookie_count, cookie_capacity;
+
+    // Guarded by the stripe lock of this batch.
+    pkf_listener *listeners, **listeners_end;
+
+    // Wire thread only.
+    int64_t producer_id;
+    int32_t sequence; // -1 while none was assigned
+    int16_t producer_epoch;
+    uint16_t requests; // requests that hold the bytes: 0 or 1
+    uint32_t attempts; // times it was given back for another try
+    int64_t retry_ns;  // not before this time; 0 at once
+    int64_t sealed_ns; // last framing, 0 never
+    bool parked;       // the sender thread is deciding
+    bool resolved;     // the outcome is known, though earlier batches may still hold back its publication
+    bool expired;      // delivery timeout met it in flight
+    bool split;        // a product of a split
+    pkf_batch *queue_next;      // the partition's queue (under its lock)
+    pkf_batch *unresolved_next; // the partition's list of framed, unpublished batches
+    pkf_batch *completed_next;  // the completion list
+    pkf_batch *live_prev, *live_next; // every batch that is not done: guarded by the accumulator's live lock
+};
+
+// A batch around `slab`, which it owns from now on; one reference, the caller's. NULL when out of memory.
+pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *slab, int64_t now_ns);
+
+// A batch that is done from birth: the outcome of a send that appended nothing. Copies topic and message.
+pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code, const char *message,
+                                bool in_doubt);
+
+void pkf_batch_ref(pkf_batch *batch);
+
+// May free the batch (never its slab: that has gone back before). Any thread, no lock needed.
+void pkf_batch_unref(pkf_batch *batch);
+
+static inline uint32_t pkf_batch_state(const pkf_batch *batch)
+{
+    return atomic_load_explicit(&((pkf_batch *)batch)->state, memory_order_acquire);
+}
+
+// Room for one more cookie, before the record is written, so that nothing can fail afterwards. Partition lock.
+PKF_MUST_USE pkf_status pkf_batch_reserve_cookie(pkf_batch *batch);
+
+// Write the 61-byte header in front of the records and compute the CRC. Wire thread, batch closed, no request holds it.
+void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoch, int32_t sequence, int transactional,
+                    pkf_crc32c_fn crc32c);
+
+// Set the result and publish DONE. Returns true if the batch must go to the completion list (WANTED was set).
+// message is copied and may be NULL. Wire thread.
+bool pkf_batch_publish(pkf_batch *batch, int32_t code, const char *message, bool in_doubt);
+
+// The batch and index that record `index` of `batch` has now, after any number of splits. Borrowed reference.
+pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index);
+
+// The error code of one record of a done batch: 0, the batch's code, or its own (KIP-467). *message borrowed or NULL.
+int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message);
+
+#endif

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pkf_completion.h"
+
+#include <stdlib.h>
+
+static pkf_stripe *stripe_of(pkf_accum *accum, const pkf_batch *batch)
+{
+    return &accum->stripes[((uintptr_t)batch >> 6) % PKF_STRIPES];
+}
+
+static void wake_waiters(pkf_accum *accum, pkf_batch *batch)
+{
+    pkf_stripe *stripe = stripe_of(accum, batch);
+    pthread_mutex_lock(&stripe->lock);
+    pthread_cond_broadcast(&stripe->cond);
+    pthread_mutex_unlock(&stripe->lock);
+}
+
+static void push_done(pkf_accum *accum, pkf_batch *batch)
+{
+    pkf_batch_ref(batch); // the list's own
+    pthread_mutex_lock(&accum->done_lock);
+    batch->completed_next = NULL;
+    if (accum->done_tail) accum->done_tail->completed_next = batch;
+    else accum->done_head = batch;
+    accum->done_tail = batch;
+    pthread_cond_signal(&accum->done_cond);
+    pthread_mutex_unlock(&accum->done_lock);
+}
+
+static void unlink_live(pkf_accum *accum, pkf_batch *batch)
+{
+    pthread_mutex_lock(&accum->live_lock);
+    if (batch->live_prev) batch->live_prev->live_next = batch->live_next;
+    else accum->live = batch->live_next;
+    if (batch->live_next) batch->live_next->live_prev = batch->live_prev;
+    batch->live_prev = batch->live_next = NULL;
+    accum->live_count--;
+    pthread_mutex_unlock(&accum->live_lock);
+}
+
+void pkf_accum_complete(pkf_accum *accum, pkf_batch *batch, int32_t code, const char *message, bool in_doubt)
+{
+    unlink_live(accum, batch);
+    atomic_fetch_sub_explicit(&batch->partition->queued_bytes, batch->used, memory_order_relaxed);
+    if (pkf_batch_publish(batch, code, message, in_doubt)) push_done(accum, batch);
+    if (pkf_batch_state(batch) & PKF_WAITED) wake_waiters(accum, batch);
+    pkf_batch_unref(batch); // the live set's own
+}
+
+static bool finished(const pkf_batch *batch, bool delivered)
+{
+    uint32_t state = pkf_batch_state(batch);
+    if (!(state & PKF_DONE)) return false;
+    return !delivered || !(state & PKF_WANTED) || (state & PKF_DELIVERED);
+}
+
+pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bool delivered, int64_t slice_ns)
+{
+    if (finished(batch, delivered)) return PKF_OK;
+    pkf_stripe *stripe = stripe_of(accum, batch);
+    struct timespec at = pkf_cond_deadline(slice_ns);
+    int timed_out = 0;
+    pthread_mutex_lock(&stripe->lock);
+    // WAITED before the look: whoever finishes after the look sees it and broadcasts under the lock held here.
+    atomic_fetch_or_explicit(&batch->state, PKF_WAITED, memory_order_seq_cst);
+    while (!finished(batch, delivered) && !timed_out) timed_out = pthread_cond_timedwait(&stripe->cond, &stripe->lock, &at);
+    pthread_mutex_unlock(&stripe->lock);
+    return finished(batch, delivered) ? PKF_OK : PKF_E_TIMEOUT;
+}
+
+pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object)
+{
+    if (accum == NULL) return PKF_E_CLOSED; // failed before it was appended: nobody will deliver it
+    pkf_listener *listener = malloc(sizeof *listener);
+    if (listener == NULL) return PKF_E_NOMEM;
+    listener->next = NULL;
+    listener->object = object;
+    pkf_stripe *stripe = stripe_of(accum, batch);
+    pthread_mutex_lock(&stripe->lock);
+    uint32_t state = pkf_batch_state(batch);
+    // Done and nobody queued it: the caller runs it, as it would after delivery. (QUEUED and not DELIVERED: in order, later.)
+    bool late = (state & PKF_DELIVERED) || ((state & PKF_DONE) && !(state & PKF_WANTED));
+    if (!late) {
+        *batch->listeners_end = listener;
+        batch->listeners_end = &listener->next;
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    if (late) {
+        free(listener);
+        return PKF_E_CLOSED;
+    }
+    uint32_t before = atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
+    if ((before & PKF_DONE) && !(atomic_fetch_or_explicit(&batch->state, PKF_QUEUED, memory_order_acq_rel) & PKF_QUEUED))
+        push_done(accum, batch);
+    return PKF_OK;
+}
+
+pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list)
+{
+    struct timespec at = pkf_cond_deadline(slice_ns);
+    int timed_out = 0;
+    pthread_mutex_lock(&accum->done_lock);
+    while (accum->done_head == NULL && !accum->done_closed && !timed_out)
+        timed_out = pthread_cond_timedwait(&accum->done_cond, &accum->done_lock, &at);
+    *list = accum->done_head;
+    accum->done_head = accum->done_tail = NULL;
+    bool closed = accum->done_closed;
+    pthread_mutex_unlock(&accum->done_lock);
+    return *list == NULL && closed ? PKF_E_CLOSED : PKF_OK;
+}
+
+pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch)
+{
+    pkf_stripe *stripe = stripe_of(accum, batch);
+    pthread_mutex_lock(&stripe->lock);
+    pkf_listener *list = batch->listeners;
+    batch->listeners = NULL;
+    batch->listeners_end = &batch->listeners;
+    // Nothing left: from here on a listener is called by whoever brings it. Under the lock, so that none is lost.
+    if (list == NULL) atomic_fetch_or_explicit(&batch->state, PKF_DELIVERED, memory_order_acq_rel);
+    pthread_mutex_unlock(&stripe->lock);
+    return list;
+}
+
+void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies)
+{
+    if (pkf_batch_state(batch) & PKF_WAITED) wake_waiters(accum, batch);
+    if (cookies) {
+        atomic_fetch_sub_explicit(&accum->cookies, cookies, memory_order_relaxed);
+        pthread_mutex_lock(&accum->done_lock);
+        pthread_cond_broadcast(&accum->budget_cond);
+        pthread_mutex_unlock(&accum->done_lock);
+    }
+    pkf_batch_unref(batch); // the completion list's own
+}
+
+void pkf_accum_close_delivery(pkf_accum *accum)
+{
+    pthread_mutex_lock(&accum->done_lock);
+    accum->done_closed = true;
+    pthread_cond_broadcast(&accum->done_cond);
+    pthread_cond_broadcast(&accum->budget_cond);
+    pthread_mutex_unlock(&accum->done_lock);
+}
+
+pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns)
+{
+    struct timespec at = pkf_cond_deadline(slice_ns);
+    int timed_out = 0;
+    pthread_mutex_lock(&accum->done_lock);
+    while (atomic_load(&accum->cookies) >= accum->config.max_cookies && !atomic_load(&accum->closed) && !timed_out)
+        timed_out = pthread_cond_timedwait(&accum->budget_cond, &accum->done_lock, &at);
+    pthread_mutex_unlock(&accum->done_lock);
+    if (atomic_load(&accum->closed)) return PKF_E_CLOSED;
+    return atomic_load(&accum->cookies) < accum->config.max_cookies ? PKF_OK : PKF_E_TIMEOUT;
+}

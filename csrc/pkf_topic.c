@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pkf_topic.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pkf_murmur2.h"
+
+// A replaced table. Kept until the topic goes, because a reader may still look at it.
+typedef struct retired_table {
+    struct retired_table *next;
+    pkf_partition **parts;
+} retired_table;
+
+pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len)
+{
+    pkf_topic *topic = calloc(1, sizeof *topic);
+    if (topic == NULL) return NULL;
+    topic->name = strndup(name, name_len);
+    if (topic->name == NULL) {
+        free(topic);
+        return NULL;
+    }
+    topic->accum = accum;
+    topic->name_len = (uint32_t)name_len;
+    topic->random = (uint64_t)pkf_monotonic_ns() ^ ((uint64_t)(uintptr_t)topic << 20) ^ 0x9e3779b97f4a7c15u;
+    atomic_init(&topic->sticky, -1);
+    atomic_init(&topic->batch_ceiling, accum->config.batch_max_size);
+    pthread_mutex_init(&topic->route_lock, NULL);
+    pthread_mutex_lock(&accum->topics_lock);
+    topic->next = accum->topics;
+    accum->topics = topic;
+    pthread_mutex_unlock(&accum->topics_lock);
+    return topic;
+}
+
+void pkf_topic_free(pkf_topic *topic)
+{
+    pkf_partition **parts = atomic_load(&topic->parts);
+    for (int32_t i = 0; i < topic->parts_made; i++) {
+        pthread_mutex_destroy(&parts[i]->lock);
+        free(parts[i]);
+    }
+    free(parts);
+    for (retired_table *table = topic->retired, *next; table; table = next) {
+        next = table->next;
+        free(table->parts);
+        free(table);
+    }
+    pthread_mutex_destroy(&topic->route_lock);
+    free(topic->available);
+    free(topic->name);
+    free(topic);
+}
+
+static uint64_t next_random_locked(pkf_topic *topic) // xorshift64*
+{
+    uint64_t x = topic->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    topic->random = x;
+    return (x * 0x2545f4914f6cdd1du) >> 32;
+}
+
+static pkf_partition *partition_new(pkf_topic *topic, int32_t index)
+{
+    pkf_partition *partition = calloc(1, sizeof *partition);
+    if (partition == NULL) return NULL;
+    partition->topic = topic;
+    partition->index = index;
+    pthread_mutex_init(&partition->lock, NULL);
+    partition->slab_hint = PKF_SLAB_MIN_SIZE;
+    partition->leader = -1;
+    partition->leader_epoch = -1;
+    partition->heap_index = -1;
+    partition->ready_node = -1;
+    partition->producer_id = -1;
+    partition->producer_epoch = -1;
+    partition->last_acked_sequence = -1;
+    partition->last_acked_offset = -1;
+    return partition;
+}
+
+// Room for `count` partitions in the table: a copy of twice the size replaces it in one store.
+static pkf_status grow_table_locked(pkf_topic *topic, int32_t count)
+{
+    if (count <= topic->parts_capacity) return PKF_OK;
+    int32_t capacity = topic->parts_capacity ? topic->parts_capacity : 4;
+    while (capacity < count) capacity = capacity > INT32_MAX / 2 ? count : capacity * 2;
+    pkf_partition **old = atomic_load(&topic->parts);
+    pkf_partition **parts = calloc((size_t)capacity, sizeof *parts);
+    int32_t *available = realloc(topic->available, (size_t)capacity * sizeof *available);
+    retired_table *table = malloc(sizeof *table);
+    if (available) topic->available = available;
+    if (parts == NULL || available == NULL || table == NULL) {
+        free(parts);
+        free(table);
+        return PKF_E_NOMEM;
+    }
+    if (old) memcpy(parts, old, (size_t)topic->parts_made * sizeof *parts);
+    table->parts = old;
+    table->next = topic->retired;
+    topic->retired = table;
+    topic->parts_capacity = capacity;
+    atomic_store(&topic->parts, parts);
+    return PKF_OK;
+}
+
+static pkf_status set_route_locked(pkf_topic *topic, int32_t count, const int32_t *leaders)
+{
+    pkf_status status = grow_table_locked(topic, count);
+    if (status) return status;
+    pkf_partition **parts = atomic_load(&topic->parts);
+    while (topic->parts_made < count) {
+        parts[topic->parts_made] = partition_new(topic, topic->parts_made);
+        if (parts[topic->parts_made] == NULL) return PKF_E_NOMEM;
+        topic->parts_made++;
+    }
+    int32_t available = 0;
+    for (int32_t i = 0; i < count; i++) {
+        atomic_store_explicit(&parts[i]->available, leaders[i] >= 0, memory_order_relaxed);
+        if (leaders[i] >= 0) topic->available[available++] = i;
+    }
+    bool first = atomic_load(&topic->partition_count) == 0 && topic->counter == 0;
+    if (first) atomic_store(&topic->counter, (uint32_t)next_random_locked(topic));
+    if (atomic_load(&topic->sticky) >= count) atomic_store(&topic->sticky, -1);
+    atomic_store(&topic->available_count, available);
+    atomic_store(&topic->partition_count, count);
+    return PKF_OK;
+}
+
+pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders)
+{
+    pthread_mutex_lock(&topic->route_lock);
+    pkf_status status = set_route_locked(topic, partition_count, leaders);
+    pthread_mutex_unlock(&topic->route_lock);
+    return status;
+}
+
+void pkf_topic_forget(pkf_topic *topic)
+{
+    atomic_store(&topic->partition_count, 0);
+}
+
+pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index)
+{
+    if (index < 0 || index >= atomic_load_explicit(&topic->partition_count, memory_order_acquire)) return NULL;
+    return atomic_load_explicit(&topic->parts, memory_order_acquire)[index];
+}
+
+static uint64_t load_of(const pkf_partition *partition)
+{
+    return atomic_load_explicit(&((pkf_partition *)partition)->queued_bytes, memory_order_relaxed);
+}
+
+// KIP-794: weight = most loaded + one batch - own load, over the partitions with a leader.
+static int32_t weighed_choice_locked(pkf_topic *topic, int32_t available)
+{
+    pkf_partition **parts = atomic_load(&topic->parts);
+    uint64_t most = 0, total = 0, unit = topic->accum->config.batch_size;
+    for (int32_t i = 0; i < available; i++) {
+        uint64_t load = load_of(parts[topic->available[i]]);
+        if (load > most) most = load;
+    }
+    for (int32_t i = 0; i < available; i++) {
+        uint64_t load = load_of(parts[topic->available[i]]);
+        total += most + unit - (load < most ? load : most); // loads move while we read them
+    }
+    uint64_t draw = ((next_random_locked(topic) << 32) | next_random_locked(topic)) % total;
+    for (int32_t i = 0; i < available; i++) {
+        uint64_t load = load_of(parts[topic->available[i]]);
+        uint64_t weight = most + unit - (load < most ? load : most);
+        if (draw < weight) return topic->available[i];
+        draw -= weight;
+    }
+    return topic->available[next_random_locked(topic) % (uint64_t)available];
+}
+
+static int32_t random_choice_locked(pkf_topic *topic, bool adaptive)
+{
+    int32_t available = atomic_load(&topic->available_count);
+    int32_t count = atomic_load(&topic->partition_count);
+    if (available == 0) return count ? (int32_t)(next_random_locked(topic) % (uint64_t)count) : -1;
+    if (adaptive && available > 1) return weighed_choice_locked(topic, available);
+    return topic->available[next_random_locked(topic) % (uint64_t)available];
+}
+
+static int32_t choose_random(pkf_topic *topic)
+{
+    pthread_mutex_lock(&topic->route_lock);
+    int32_t choice = atomic_load(&topic->partition_count) ? random_choice_locked(topic, false) : -1;
+    pthread_mutex_unlock(&topic->route_lock);
+    return choice;
+}
+
+static int32_t choose_round_robin(pkf_topic *topic, int32_t count)
+{
+    uint32_t turn = atomic_fetch_add_explicit(&topic->counter, 1, memory_order_relaxed) & 0x7fffffff;
+    int32_t available = atomic_load(&topic->available_count);
+    if (available == count || available == 0) return (int32_t)(turn % (uint32_t)count);
+    pthread_mutex_lock(&topic->route_lock);
+    available = atomic_load(&topic->available_count);
+    int32_t choice = available ? topic->available[turn % (uint32_t)available] : (int32_t)(turn % (uint32_t)count);
+    pthread_mutex_unlock(&topic->route_lock);
+    return choice;
+}
+
+static int32_t choose_sticky(pkf_topic *topic)
+{
+    int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
+    if (sticky >= 0) return sticky;
+    pthread_mutex_lock(&topic->route_lock);
+    sticky = atomic_load(&topic->sticky);
+    if (sticky < 0 && atomic_load(&topic->partition_count) > 0) {
+        sticky = random_choice_locked(topic, topic->accum->config.adaptive);
+        atomic_store(&topic->sticky_bytes, 0);
+        atomic_store(&topic->sticky, sticky);
+    }
+    pthread_mutex_unlock(&topic->route_lock);
+    return sticky;
+}
+
+bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key)
+{
+    const pkf_accum_config *config = &topic->accum->config;
+    return config->partitioner == PKF_STICKY && (key->base == NULL || config->ignore_keys);
+}
+
+int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key)
+{
+    int32_t count = atomic_load_explicit(&topic->partition_count, memory_order_acquire);
+    if (count == 0) return -1;
+    const pkf_accum_config *config = &topic->accum->config;
+    if (key->base && !config->ignore_keys)
+        return (int32_t)(((uint32_t)pkf_murmur2(key->base, key->len) & 0x7fffffff) % (uint32_t)count);
+    if (config->partitioner == PKF_STICKY) return choose_sticky(topic);
+    if (config->partitioner == PKF_ROUND_ROBIN) return choose_round_robin(topic, count);
+    return choose_random(topic);
+}
+
+bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from)
+{
+    pkf_partition *partition = pkf_topic_partition(topic, from);
+    bool leaderless = partition && !atomic_load(&partition->available) && atomic_load(&topic->available_count) > 0;
+    bool enough = atomic_load(&topic->sticky_bytes) >= topic->accum->config.batch_size;
+    if (!leaderless && !enough) return false;
+    pthread_mutex_lock(&topic->route_lock);
+    if (atomic_load(&topic->sticky) == from) {
+        int32_t next = random_choice_locked(topic, topic->accum->config.adaptive);
+        atomic_store(&topic->sticky_bytes, 0);
+        atomic_store(&topic->sticky, next);
+    }
+    bool moved = atomic_load(&topic->sticky) != from;
+    pthread_mutex_unlock(&topic->route_lock);
+    return moved;
+}

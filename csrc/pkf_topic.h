@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Topics: what is known of their partitions, and the choice of one for a record that names none.
+//
+// Keys: murmur2 of the serialized key over all partitions, known leader or not. Without a key (or with ignore_keys):
+//   sticky       stay until the open batch closes and at least batch_size bytes went there, then the next one, weighed
+//                by queued bytes if adaptive (KIP-794)
+//   round robin  a counter from a random start over the partitions with a leader, over all when none has one
+//   random       any partition with a leader, any at all when none has one
+#ifndef PKF_TOPIC_H
+#define PKF_TOPIC_H
+
+#include "pkf_accum.h"
+
+// A new topic of that name (the caller sees to it that there is one per name). Lives as long as the accumulator.
+pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len);
+
+// Partitions known from now on, and which of them have a leader. Creates what is new. Any one thread at a time.
+PKF_MUST_USE pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders);
+
+// Borrowed; NULL beyond the known count.
+pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index);
+
+// Forget that the topic is known: the next send asks for metadata.
+void pkf_topic_forget(pkf_topic *topic);
+
+// Where a record without an explicit partition goes: an index, or -1 while the topic is unknown. Any thread, no lock held.
+int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key);
+
+// Whether a keyless record is placed by the sticky choice (and append must follow it when it moves).
+bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key);
+
+// The sticky partition has no open batch with room. Moves on if enough went there or it lost its leader; true if moved.
+bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from);
+
+// Frees a topic and its partitions. Only when the accumulator goes.
+void pkf_topic_free(pkf_topic *topic);
+
+#endif
