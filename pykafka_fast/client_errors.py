@@ -97,6 +97,10 @@ class UnrecognizedConfigError(KafkaConfigurationError, ValueError):
     """An option nobody knows."""
 
 
+class InvalidConfigError(KafkaConfigurationError, ValueError):
+    """A value its option does not take; a ``ValueError`` too."""
+
+
 class LogTruncationError(KafkaError):
     """The log was cut back below a position already read."""
 

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an option of the producer is, and the kinds of values options take."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InvalidConfigError
+
+INT32_MAX = 2**31 - 1
+#: Longer times, infinity included, are treated as this one: about 31 years, safe to count in nanoseconds.
+FOREVER_MS = 10**12
+DEFAULT_PORT = 9092
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: as users write it.
+        kind: what its values are; turns a user's value into the stored one or raises TypeError or ValueError whose
+            text says what would be right.
+        default: its value when the user gives none.
+        doc: what it is for, for the documentation.
+        unit: of a number: ``'ms'``, ``'bytes'``; empty if it has none.
+        supported: False if only the default is accepted so far.
+        replaced_by: for names of kafka-python 2.x: what to use instead; using the option warns.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    doc: str
+    unit: str = ""
+    supported: bool = True
+    replaced_by: str | None = None
+
+    def resolve(self, value: Any) -> Any:
+        """The value to store for what the user gave.
+
+        Raises:
+            InvalidConfigError: not a value of this option, or one that is not supported yet.
+        """
+        if not self.supported and _same(value, self.default):
+            return self.default
+        try:
+            resolved = self.kind.convert(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidConfigError(
+                f"{self.name}={shown(self, value)}: {error}; the default is {self.default!r}") from error
+        if not self.supported and not _same(resolved, self.default):
+            raise InvalidConfigError(
+                f"{self.name}={shown(self, value)} is not yet supported; leave it out or use {self.default!r}")
+        return resolved
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
+def shown(option: Option, value: Any) -> str:
+    """The value as messages may show it: secrets are hidden."""
+    secret = any(word in option.name for word in ("password", "secret", "jaas", "ssl_keystore_key"))
+    return "[hidden]" if secret and value is not None else repr(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value: how the documentation names it, and how a given value becomes the stored one."""
+
+    text: str
+    convert: Callable[[Any], Any]
+
+
+def anything() -> Kind:
+    """Takes every value: options that are only recognised."""
+    return Kind("any", lambda value: value)
+
+
+def boolean() -> Kind:
+    """True or False, and nothing that is merely true or false."""
+
+    def convert(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError(f"must be True or False, not {_type(value)}")
+        return value
+
+    return Kind("bool", convert)
+
+
+def integer(low: int, high: int = INT32_MAX, *, infinity: int | None = None, nullable: bool = False) -> Kind:
+    """An int from ``low`` to ``high``; ``infinity`` is what ``float('inf')`` stands for, if it is allowed."""
+    wanted = f"an int from {low} to {high}" + (", or None" if nullable else "")
+
+    def convert(value: Any) -> int | None:
+        if value is None and nullable:
+            return None
+        if infinity is not None and isinstance(value, float) and value == math.inf:
+            return infinity
+        return int(_in_range(_index(value, wanted), low, high, wanted))
+
+    return Kind(f"int, {low}..{'' if high == INT32_MAX else high}" + (", or None" if nullable else ""), convert)
+
+
+def duration(low: int = 0, high: int = FOREVER_MS, *, fraction: bool = False) -> Kind:
+    """Milliseconds, whole unless ``fraction``. Times above ``high``, infinity included, count as ``high``."""
+    wanted = f"{'a number' if fraction else 'a whole number'} of milliseconds, at least {low}"
+
+    def convert(value: Any) -> int | float:
+        if isinstance(value, float) and not math.isnan(value):
+            number: int | float = high if value == math.inf else value
+            whole = number == math.floor(number)
+            if not whole and not fraction:
+                raise ValueError(f"must be {wanted}")
+            number = int(number) if whole else number
+        else:
+            number = _index(value, wanted)
+        _in_range(number, low, math.inf, wanted)
+        return min(number, high)
+
+    return Kind(f"{'number' if fraction else 'int'}, {low}..", convert)
+
+
+def choice(*values: str, fold: Callable[[str], str] | None = None, nullable: bool = False) -> Kind:
+    """One of some words; ``fold`` brings other spellings to the one that is listed."""
+    wanted = "one of " + ", ".join(map(repr, values)) + (" or None" if nullable else "")
+
+    def convert(value: Any) -> str | None:
+        if value is None and nullable:
+            return None
+        if not isinstance(value, str):
+            raise TypeError(f"must be {wanted}, not {_type(value)}")
+        word = fold(value) if fold else value
+        if word not in values:
+            raise ValueError(f"must be {wanted}")
+        return word
+
+    return Kind(" \\| ".join(f"`{value}`" for value in values) + (" \\| None" if nullable else ""), convert)
+
+
+def codec(*names: str) -> Kind:
+    """A compression codec; ``'none'`` is stored as None."""
+    word = choice("none", *names, fold=str.lower, nullable=True)
+
+    def convert(value: Any) -> str | None:
+        name: str | None = word.convert(value)
+        return None if name == "none" else name
+
+    return Kind(word.text, convert)
+
+
+def text(*, nullable: bool = False) -> Kind:
+    """A str."""
+
+    def convert(value: Any) -> str | None:
+        if not isinstance(value, str) and not (nullable and value is None):
+            raise TypeError(f"must be a str{' or None' if nullable else ''}, not {_type(value)}")
+        return value
+
+    return Kind("str or None" if nullable else "str", convert)
+
+
+def acks() -> Kind:
+    """How many acknowledgements: 0, 1, or 'all', which is -1."""
+    known = {"all": -1, "-1": -1, "0": 0, "1": 1}
+
+    def convert(value: Any) -> int:
+        word = value if isinstance(value, str) else str(_index(value, "'all', -1, 0 or 1"))
+        if word not in known:
+            raise ValueError("must be 'all' (or -1), 0 or 1")
+        return known[word]
+
+    return Kind("`'all'` (-1), 0, 1", convert)
+
+
+def plug(wanted: str, *methods: str, names: tuple[str, ...] = (), nullable: bool = True) -> Kind:
+    """An object with one of ``methods``, a callable, or one of some names."""
+
+    def convert(value: Any) -> Any:
+        if value is None and nullable:
+            return None
+        if isinstance(value, str) and value in names:
+            return value
+        if isinstance(value, str):
+            raise ValueError(f"must be {wanted}" if names else f"must be {wanted}, not a str")
+        if isinstance(value, type) and any(hasattr(value, method) for method in methods):
+            raise TypeError(f"must be {wanted}; {value.__name__} is a class: pass {value.__name__}()")
+        if not callable(value) and not any(callable(getattr(value, method, None)) for method in methods):
+            raise TypeError(f"must be {wanted}, not {_type(value)}")
+        return value
+
+    return Kind(wanted, convert)
+
+
+def plugs(wanted: str, *methods: str) -> Kind:
+    """A list of objects with at least one of ``methods``."""
+
+    def convert(value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"must be a list of {wanted}, not {_type(value)}")
+        for item in value:
+            if isinstance(item, type):
+                raise TypeError(f"must hold instances; {item.__name__} is a class: use {item.__name__}()")
+            if not any(callable(getattr(item, method, None)) for method in methods):
+                raise TypeError(f"must hold {wanted}; {_type(item)} has none of {', '.join(methods)}")
+        return list(value)
+
+    return Kind(f"list of {wanted}", convert)
+
+
+def socket_options() -> Kind:
+    """What ``socket.setsockopt`` takes: tuples of level, option and value."""
+
+    def convert(value: Any) -> list[tuple[Any, ...]]:
+        wanted = "a list of (level, option, value) tuples as socket.setsockopt takes them"
+        if value is None:
+            return []
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"must be {wanted}, not {_type(value)}")
+        for item in value:
+            if not isinstance(item, (tuple, list)) or len(item) not in (3, 4):
+                raise ValueError(f"must be {wanted}; {item!r} is not such a tuple")
+        return [tuple(item) for item in value]
+
+    return Kind("list of setsockopt tuples", convert)
+
+
+def api_version() -> Kind:
+    """A broker version as kafka-python writes it: ``(2, 8)``, ``'2.8'``, ``'auto'`` or None."""
+
+    def convert(value: Any) -> tuple[int, ...] | None:
+        if value is None or value == "auto":
+            return None
+        parts = value.split(".") if isinstance(value, str) else value
+        if not isinstance(parts, (tuple, list)):
+            raise TypeError(f"must be a tuple such as (2, 8), or None, not {_type(value)}")
+        if not 2 <= len(parts) <= 4 or not all(str(part).isdigit() for part in parts):
+            raise ValueError("must be a tuple of two to four numbers such as (2, 8)")
+        return tuple(int(part) for part in parts)
+
+    return Kind("tuple or None", convert)
+
+
+def bootstrap() -> Kind:
+    """Addresses, as :func:`parse_bootstrap` reads them; stored as given."""
+
+    def convert(value: Any) -> Any:
+        parse_bootstrap(value)
+        return list(value) if isinstance(value, (list, tuple)) else value
+
+    return Kind("str or list of str", convert)
+
+
+_PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*://")
+_BRACKETED = re.compile(r"\[([^\[\]]+)\](?::(.*))?\Z")
+
+
+def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
+    """Hosts and ports of ``bootstrap_servers``, in the order given and each once; no name is looked up.
+
+    Args:
+        value: ``'host[:port]'``, several of them with commas, or a list of such strings. The port is 9092 if none is
+            given; a ``PROTOCOL://`` in front is dropped; an IPv6 address with a port stands in brackets.
+
+    Raises:
+        TypeError: neither a str nor a list of them.
+        ValueError: an entry that is not an address, or no entry at all.
+    """
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, str) for entry in entries):
+        raise TypeError(f"must be 'host:port' or a list of such strings, not {_type(value)}")
+    given = [part.strip() for entry in entries for part in entry.split(",")]
+    addresses = list(dict.fromkeys(_address(part) for part in given if part))
+    if not addresses:
+        raise ValueError("must name at least one 'host:port'")
+    return addresses
+
+
+def _address(entry: str) -> tuple[str, int]:
+    rest = _PROTOCOL.sub("", entry, count=1).rstrip("/")
+    bracketed = _BRACKETED.match(rest)
+    if bracketed:
+        host, port = bracketed[1], bracketed[2]
+    elif rest.count(":") > 1:  # an IPv6 address without brackets cannot carry a port
+        host, port = rest, None
+    else:
+        host, colon, tail = rest.partition(":")
+        port = tail if colon else None
+    if not host or any(character.isspace() or character in "[]/@?#" for character in host):
+        raise ValueError(f"{entry!r} is not 'host:port'")
+    if port is None:
+        return host, DEFAULT_PORT
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{entry!r} has no port from 1 to 65535 after the colon")
+    return host, int(port)
+
+
+def _index(value: Any, wanted: str) -> int:
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise TypeError(f"must be {wanted}, not {_type(value)}")
+
+
+def _in_range(value: Any, low: float, high: float, wanted: str) -> Any:
+    if not low <= value <= high:
+        raise ValueError(f"must be {wanted}")
+    return value
+
+
+def _type(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
