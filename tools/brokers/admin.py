@@ -2,7 +2,7 @@
 """Topics of a running cluster, through confluent-kafka's admin client."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -34,6 +34,18 @@ class Admin:
     def leader(self, topic: str, partition: int) -> int:
         found = self._find(topic)
         return -1 if found is None else int(found.partitions[partition].leader)
+
+    def wait_for_all(self, nodes: Sequence[int]) -> None:
+        """Until every node is registered and every replica of every partition is in sync."""
+        wait_for(lambda: self._whole(nodes), f"nodes {list(nodes)} in sync", self._timeout)
+
+    def _whole(self, nodes: Sequence[int]) -> bool:
+        cluster = self._client.list_topics(timeout=self._timeout)
+        return set(nodes) <= set(cluster.brokers) and all(
+            partition.leader >= 0 and len(partition.isrs) == len(partition.replicas)
+            for topic in cluster.topics.values()
+            for partition in topic.partitions.values()
+        )
 
     def _served(self, name: str, partitions: int) -> bool:
         found = self._find(name)

@@ -140,6 +140,16 @@ class KafkaCluster:
         self._launch(node)
         self._servers[node].wait_until_said("Kafka Server started", START_TIMEOUT)
 
+    def heal(self) -> None:
+        """Resume every node, restart those that are down, wait until every partition of every topic has a leader."""
+        down = [node for node in self._ids if not self._servers[node].running]
+        for node in self._ids:
+            if node not in down:
+                self.resume(node)
+        for node in down:
+            self.restart(node)
+        self.admin.wait_for_all(self._ids)
+
     def pid(self, node: int) -> int:
         return self._servers[node].pid
 

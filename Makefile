@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make demo [BROKER=embedded|kafka]   336,776 real records through the producer and back out of another client's consumer
+#   make test [ARGS="-k word"]          every suite, real Kafka included; ends with pytest's summary
+#   make bench [ARGS="..."]             the benchmarks, in full
+#   make lint                           ruff, mypy, cython-lint, clang-format: the lint part of `make test` alone
+#   make debug [ARGS="..."]             build with the C library's own checks and run what needs no Java; the next
+#                                       `make test` builds for speed again
+#   make clean                          remove what was built, and .venv
+#
+# Everything needed is installed on the way; PYTHON=/path/to/python3 chooses the interpreter.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+BROKER ?= embedded
+ARGS ?=
+
+.PHONY: demo test bench lint debug build clean java
+
+test: build java
+	$(PY) -m pytest tests benchmarks --quick $(ARGS)
+
+demo: build $(if $(filter kafka,$(BROKER)),java)
+	$(PY) -m tools.demo --broker $(BROKER) $(ARGS)
+
+bench: build java
+	$(PY) -m pytest benchmarks $(ARGS)
+
+lint: build
+	$(PY) -m pytest tests/test_lint.py $(ARGS)
+
+debug: export PKF_DEBUG = 1
+debug: build
+	$(PY) -m pytest tests --ignore=tests/cluster -m "not cluster" $(ARGS)
+
+# Recompiles what changed and nothing else.
+build: $(VENV)/.installed
+	@$(PY) -W ignore setup.py -q build_ext --inplace
+
+java:
+	@tools/machine.sh java
+
+# The build tools are in the environment, so pip needs none of its own.
+$(VENV)/.installed: pyproject.toml | $(PY)
+	$(PIP) install -q --upgrade "setuptools>=70.1" "cython>=3.1"
+	$(PIP) install -q --no-build-isolation -e '.[test,demo]'
+	@touch $@
+
+$(PY):
+	@python=$$(tools/machine.sh python) && echo "$$python -m venv $(VENV)" && "$$python" -m venv $(VENV)
+
+clean:
+	rm -rf build $(VENV) pykafka_fast/_core/*.so *.egg-info
+	[ ! -f tests/csrc/Makefile ] || $(MAKE) -C tests/csrc clean

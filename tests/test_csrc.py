@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tests of csrc/, which know no Python: plain, and under the sanitizers."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flavour", ["plain", "asan", "tsan"])
+def test_c_library(flavour: str, root: Path) -> None:
+    done = subprocess.run(
+        ["make", "-C", "tests/csrc", flavour], cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"make -C tests/csrc {flavour} failed:\n{(done.stdout + done.stderr)[-8000:]}"
