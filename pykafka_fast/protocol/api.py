@@ -93,7 +93,8 @@ def negotiate(api: int, broker_range: tuple[int, int] | None, max_version: int |
     newest = spec.max_version if max_version is None else min(spec.max_version, max_version)
     if broker_range is None:
         raise UnsupportedVersionError(
-            f"{spec.name}: the broker does not support this API; this client speaks versions {spec.min_version}-{newest}"
+            f"{spec.name}: the broker does not offer this API, of which this client speaks versions "
+            f"{spec.min_version}-{newest}"
         )
     version = min(newest, broker_range[1])
     if version < max(spec.min_version, broker_range[0]):

@@ -59,7 +59,7 @@ class FindCoordinatorRequest:
     def decode(cls, data: bytes | memoryview, version: int, offset: int = 0) -> FindCoordinatorRequest:
         """Reads a body at ``version`` that starts at ``offset``."""
         reader = MessageReader(data, offset, f"FindCoordinator request v{version}", is_flexible(_API, version))
-        keys = (reader.text(),) if version < 4 else ()
+        keys: tuple[str, ...] = (reader.text(),) if version < 4 else ()
         key_type = reader.int8() if version >= 1 else CoordinatorType.GROUP
         if version >= 4:
             keys = tuple(reader.text() for _ in range(reader.count()))

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every connection of a producer has in common."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+__all__ = ["ConnectionOptions", "SocketOption"]
+
+SocketOption: TypeAlias = tuple[int, int, int]
+"""Level, name and value for ``setsockopt``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """Settings of connections, under the producer's option names.
+
+    Attributes:
+        client_id: sent with every request.
+        request_timeout_ms: a request without an answer for so long ends the connection.
+        receive_message_max_bytes: a larger response ends the connection.
+        send_buffer_bytes, receive_buffer_bytes: SO_SNDBUF and SO_RCVBUF; None or -1 leaves the system's default.
+        socket_options: further ``setsockopt`` triples, applied last.
+        software_name, software_version: told to the broker (KIP-511).
+    """
+
+    client_id: str | None = None
+    request_timeout_ms: int = 30_000
+    receive_message_max_bytes: int = 100_000_000
+    send_buffer_bytes: int | None = None
+    receive_buffer_bytes: int | None = None
+    socket_options: Sequence[SocketOption] = ()
+    software_name: str = "pykafka-fast"
+    software_version: str = "unknown"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], software_version: str = "unknown") -> ConnectionOptions:
+        """The connections' share of a producer's resolved options."""
+        return cls(
+            client_id=config["client_id"],
+            request_timeout_ms=config["request_timeout_ms"],
+            receive_message_max_bytes=config["receive_message_max_bytes"],
+            send_buffer_bytes=config["send_buffer_bytes"],
+            receive_buffer_bytes=config["receive_buffer_bytes"],
+            socket_options=tuple(config["socket_options"] or ()),
+            software_version=software_version,
+        )
+
+    def apply(self, sock: socket.socket) -> None:
+        """Set the options on a new socket, before it connects: buffer sizes take part in TCP's hand-shake."""
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, size in ((socket.SO_SNDBUF, self.send_buffer_bytes), (socket.SO_RCVBUF, self.receive_buffer_bytes)):
+            if size is not None and size >= 0:
+                sock.setsockopt(socket.SOL_SOCKET, name, size)
+        for option in self.socket_options:
+            sock.setsockopt(*option)

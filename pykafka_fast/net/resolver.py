@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Name look-up, which may block for many seconds, on threads of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from ..errors import KafkaConnectionError
+
+__all__ = ["Address", "Resolution", "Resolver"]
+
+
+class Address(NamedTuple):
+    """One socket address of a broker.
+
+    ``host`` is the name to verify and to show: the one that was looked up, or the canonical one.
+    """
+
+    family: int
+    sockaddr: tuple[Any, ...]
+    host: str
+
+    def __str__(self) -> str:
+        host = self.sockaddr[0]
+        return f"[{host}]:{self.sockaddr[1]}" if ":" in host else f"{host}:{self.sockaddr[1]}"
+
+
+class Resolution(NamedTuple):
+    """The outcome of a look-up: addresses in the resolver's order, or an error and none."""
+
+    host: str
+    port: int
+    addresses: tuple[Address, ...]
+    error: KafkaConnectionError | None
+
+
+ResolutionCallback: TypeAlias = Callable[[Resolution], None]
+_Key: TypeAlias = tuple[str, int, bool]
+
+
+class Resolver:
+    """Looks names up without blocking the caller.
+
+    ``resolve`` and ``run_callbacks`` belong to one thread, the sender. A name that is being looked up already is not
+    looked up twice, so a hanging name server costs one thread per name.
+
+    Args:
+        wake: called, on any thread, when callbacks are ready to run; never after ``close``.
+        lookup: ``socket.getaddrinfo`` or a stand-in.
+        canonical_name: from a socket address to its host name, ``socket.getnameinfo`` or a stand-in.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        *,
+        lookup: Callable[..., list[Any]] = socket.getaddrinfo,
+        canonical_name: Callable[..., tuple[str, str]] = socket.getnameinfo,
+    ) -> None:
+        self._wake = wake
+        self._lookup = lookup
+        self._canonical_name = canonical_name
+        self._waiting: dict[_Key, list[ResolutionCallback]] = {}
+        self._lock = threading.Lock()
+        self._closed = False  # guarded by _lock, like the deque's relation to wake
+        self._done: deque[tuple[_Key, Resolution]] = deque()
+
+    def resolve(self, host: str, port: int, callback: ResolutionCallback, *, canonical: bool = False) -> None:
+        """Look ``host`` up and pass the outcome to ``callback`` from a later ``run_callbacks``.
+
+        Args:
+            host: a name or a literal address; literals take no thread.
+            port: goes into the socket addresses.
+            callback: called exactly once, unless the resolver is closed before.
+            canonical: give each address its canonical host name (``resolve_canonical_bootstrap_servers_only``).
+        """
+        key = (host, port, canonical)
+        callbacks = self._waiting.setdefault(key, [])
+        callbacks.append(callback)
+        if len(callbacks) > 1:
+            return
+        literal = None if canonical else self._literal(host, port)
+        if literal:
+            self._post(key, Resolution(host, port, literal, None))
+            return
+        threading.Thread(target=self._run, args=(key,), name=f"pykafka_fast-resolve-{host}", daemon=True).start()
+
+    def run_callbacks(self) -> int:
+        """Run the callbacks of finished look-ups; returns how many ran."""
+        count = 0
+        while self._done:
+            key, resolution = self._done.popleft()
+            for callback in self._waiting.pop(key, ()):
+                callback(resolution)
+                count += 1
+        return count
+
+    def close(self) -> None:
+        """Forget everything; running look-ups end unheard."""
+        with self._lock:
+            self._closed = True
+        self._waiting.clear()
+        self._done.clear()
+
+    def _literal(self, host: str, port: int) -> tuple[Address, ...]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            return ()
+        return _addresses(found, host)
+
+    def _run(self, key: _Key) -> None:
+        host, port, canonical = key
+        try:
+            addresses = _addresses(self._lookup(host, port, type=socket.SOCK_STREAM), host)
+            if canonical:
+                addresses = tuple(self._with_canonical_name(address) for address in addresses)
+            error = None if addresses else KafkaConnectionError(f"{host}:{port}: the name has no address")
+        except (OSError, UnicodeError) as failure:
+            addresses = ()
+            error = KafkaConnectionError(f"{host}:{port}: cannot resolve the host name: {_reason(failure)}")
+        self._post(key, Resolution(host, port, addresses, error))
+
+    def _with_canonical_name(self, address: Address) -> Address:
+        try:
+            return address._replace(host=self._canonical_name(address.sockaddr, socket.NI_NAMEREQD)[0])
+        except OSError:
+            return address
+
+    def _post(self, key: _Key, resolution: Resolution) -> None:
+        with self._lock:
+            if not self._closed:
+                self._done.append((key, resolution))
+                self._wake()
+
+
+def _addresses(found: list[Any], host: str) -> tuple[Address, ...]:
+    unique = dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found)
+    return tuple(
+        Address(family, sockaddr, host) for family, sockaddr in unique if family in (socket.AF_INET, socket.AF_INET6)
+    )
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
