@@ -122,7 +122,7 @@ class BatchRejectedError(KafkaError):
 
 
 class SerializationError(KafkaError):
-    """A serializer failed, or returned something that is not bytes.
+    """A serializer failed; its own exception is the ``__cause__``.
 
     Attributes:
         topic: the topic the record was meant for.
