@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m benchmarks compare`."""
+
+import argparse
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.compare import report
+from benchmarks.compare.broker import Broker, started
+from benchmarks.compare.result import Comparison
+from benchmarks.compare.runner import run_scenario
+from benchmarks.compare.scenario import Entry, Scenario
+from benchmarks.compare.scenarios import SCENARIOS
+from benchmarks.compare.warmup import warm_up
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--broker", default="mock", metavar="mock|kafka|HOST:PORT", help="default: %(default)s")
+    parser.add_argument(
+        "--scenario", action="append", choices=sorted(SCENARIOS), help="repeatable; default: all the broker allows"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="TEXT", help="only clients whose label contains TEXT; repeatable"
+    )
+    parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
+    parser.add_argument("--quick", action="store_true", help="fractions of a second each: shows that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns the exit status: 1 when a run failed."""
+    runs = args.runs or (1 if args.quick else 5)
+    with started(args.broker) as broker:
+        comparison = Comparison(
+            date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+            command=command_line(args, broker),
+            machine=machine.describe(),
+            broker=broker.kind,
+            runs=runs,
+            quick=args.quick,
+        )
+        warm_up(broker, args.quick, say)
+        for scenario in chosen(args.scenario, broker):
+            entries = matching(scenario, broker, args.only)
+            if entries:
+                comparison.scenarios.append(run_scenario(scenario, entries, broker, runs, args.quick, say))
+                if args.json:
+                    comparison.save(args.json)
+    print(report.plain(comparison))
+    return 1 if comparison.failed else 0
+
+
+def chosen(names: list[str] | None, broker: Broker) -> list[Scenario]:
+    """The named scenarios, else all that this kind of broker can serve."""
+    if names:
+        return [SCENARIOS[name] for name in names]
+    return [scenario for scenario in SCENARIOS.values() if broker.kind in scenario.brokers]
+
+
+def matching(scenario: Scenario, broker: Broker, only: list[str] | None) -> list[Entry]:
+    return [
+        entry
+        for entry in scenario.entries
+        if broker.kind in entry.brokers and (not only or any(text in entry.label for text in only))
+    ]
+
+
+def command_line(args: argparse.Namespace, broker: Broker) -> str:
+    """What to type for the same again; no address and no file of this machine."""
+    words = ["python -m benchmarks compare", "--broker", "HOST:PORT" if broker.kind == "address" else broker.kind]
+    for name in args.scenario or []:
+        words += ["--scenario", name]
+    for text in args.only or []:
+        words += ["--only", repr(text)]
+    if args.runs:
+        words += ["--runs", str(args.runs)]
+    return " ".join(words + ["--quick"] * args.quick)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparisons as tables: for the terminal and, in Markdown, for the README."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.compare.result import Comparison, EntryResult, ScenarioResult, TargetResult
+
+MIB = 1024 * 1024
+REPLAY, NO_CALLBACKS, CALLBACKS = "replay in C (the limit)", "confluent, no callbacks", "confluent, callbacks"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure: its name, heading, divisor and format. `spread` adds smallest and largest."""
+
+    metric: str
+    heading: str
+    unit: float = 1.0
+    form: str = ",.2f"
+    spread: bool = False
+
+
+RATE = Column("rate", "k records/s", 1e3, ",.1f", spread=True)
+CPU = Column("cpu_per_million", "client CPU s/M", form=",.3f")
+BROKER_CPU = Column("broker_cpu_per_million", "broker CPU s/M", form=",.3f")
+PEAK = Column("peak_rss", "peak RSS MiB", MIB, ",.0f")
+P50, P99 = Column("p50_ms", "p50 ms", form=",.3f", spread=True), Column("p99_ms", "p99 ms", form=",.3f", spread=True)
+CPU_PERCENT = Column("cpu_percent", "client CPU %", form=",.1f")
+
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "throughput": (RATE, CPU, BROKER_CPU, PEAK),
+    "paced": (P50, P99, CPU_PERCENT, PEAK),
+    "round-trips": (RATE, P50, P99, CPU_PERCENT),
+    "call-cost": (
+        Column("times_empty", "times empty call", spread=True),
+        Column("send_ns", "ns per call", form=",.0f"),
+        Column("empty_ns", "ns per empty call", form=",.0f"),
+    ),
+    "slow-broker": (Column("peak_over_start", "peak RSS above start MiB", MIB, ",.1f", spread=True), RATE),
+    "idle-partitions": (
+        Column("bytes_per_partition", "bytes per idle partition", form=",.0f", spread=True),
+        Column("rate_kept", "rate kept", spread=True),
+        RATE,
+        PEAK,
+    ),
+}
+
+
+def tables(scenario: ScenarioResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of one scenario."""
+    columns = COLUMNS[scenario.workload]
+    bases = [label for label in (NO_CALLBACKS, CALLBACKS, REPLAY) if scenario.metric == "rate" and scenario.find(label)]
+    headings = ["", *(column.heading for column in columns), *(f"x {base.split(' in C')[0]}" for base in bases)]
+    rows = []
+    for entry in scenario.entries:
+        cells = [cell(entry, column) for column in columns]
+        cells += [ratio(entry, scenario.find(base), scenario.metric) for base in bases]
+        rows.append([entry.label + (" FAILED" if entry.errors else ""), *cells])
+    return headings, rows
+
+
+def cell(entry: EntryResult, column: Column) -> str:
+    values = entry.values(column.metric)
+    middle = entry.median(column.metric)
+    if middle is None:
+        return "-"
+    text = format(middle / column.unit, column.form)
+    if column.spread and len(values) > 1:
+        low, high = (format(value / column.unit, column.form) for value in (min(values), max(values)))
+        text += f" ({low}-{high})"
+    return text
+
+
+def ratio(entry: EntryResult, base: EntryResult | None, metric: str) -> str:
+    value, unit = entry.median(metric), base.median(metric) if base else None
+    return format(value / unit, ".2f") if value is not None and unit else "-"
+
+
+def target_line(target: TargetResult) -> str:
+    value = "no figure" if target.value is None else format(target.value, ",.3f")
+    return f"{'reached' if target.reached else 'MISSED '}  {target.text}: {value}"
+
+
+def plain(comparison: Comparison) -> str:
+    lines = [header(comparison)]
+    for scenario in comparison.scenarios:
+        lines += ["", f"{scenario.name}: {scenario.title}", *aligned(*tables(scenario))]
+        lines += [f"  {target_line(target)}" for target in scenario.targets]
+        lines += [f"  {entry.label}: {error}" for entry in scenario.entries for error in entry.errors]
+    return "\n".join(lines)
+
+
+def markdown(comparison: Comparison, wanted: Callable[[ScenarioResult], bool] = lambda scenario: True) -> str:
+    """The same for the README, one table per scenario, then the targets."""
+    lines = [header(comparison), "", f"Command: `{comparison.command}`"]
+    for scenario in filter(wanted, comparison.scenarios):
+        headings, rows = tables(scenario)
+        lines += ["", f"**{scenario.title[0].upper()}{scenario.title[1:]}**", ""]
+        lines += ["| " + " | ".join(headings) + " |", "|---" + "|---:" * (len(headings) - 1) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
+        if scenario.targets:
+            lines += ["", *(f"- {target_line(target)}" for target in scenario.targets)]
+    return "\n".join(lines)
+
+
+def header(comparison: Comparison) -> str:
+    machine = comparison.machine
+    versions = machine["versions"]
+    assert isinstance(versions, dict)
+    names = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return (
+        f"{comparison.date}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}, {machine['python']}; "
+        f"{names}; broker: {comparison.broker}; medians of {comparison.runs} interleaved runs (smallest-largest)"
+        + (", QUICK: not for comparison" if comparison.quick else "")
+    )
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    table = [headings, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    lines = []
+    for label, *cells in table:
+        padded = [text.rjust(width) for text, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  " + "  ".join([label.ljust(widths[0]), *padded]))
+    return lines

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CPU time and resident memory of this process and of the broker's. Linux only: reads /proc."""
+
+import os
+import resource
+import time
+from pathlib import Path
+
+from benchmarks.compare.job import Figures
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def own_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads; 0 for pid 0."""
+    if not pid:
+        return 0.0
+    # The command name may contain spaces and brackets: count from behind it.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident_bytes() -> int:
+    return _status("VmRSS")
+
+
+def peak_resident_bytes() -> int:
+    return _status("VmHWM")
+
+
+def reset_peak_resident() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(name)
+
+
+class Window:
+    """Wall and CPU time from its creation to `close`."""
+
+    def __init__(self, broker_pid: int):
+        self._broker_pid = broker_pid
+        self._broker = cpu_seconds(broker_pid)
+        self._cpu = own_cpu_seconds()
+        self._start = time.perf_counter()
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self._start
+
+    def close(self, records: int) -> Figures:
+        """The figures of a stretch in which `records` records were acknowledged."""
+        seconds = self.elapsed()
+        cpu = own_cpu_seconds() - self._cpu
+        broker = cpu_seconds(self._broker_pid) - self._broker
+        figures = {
+            "acknowledged": float(records),
+            "seconds": seconds,
+            "rate": records / seconds,
+            "cpu_percent": 100 * cpu / seconds,
+        }
+        if records:
+            figures["cpu_per_million"] = 1e6 * cpu / records
+        if records and self._broker_pid:
+            figures["broker_cpu_per_million"] = 1e6 * broker / records
+        return figures
