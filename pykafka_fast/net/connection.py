@@ -13,27 +13,21 @@ all three again after every call, because any call may change them.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ..errors import (
-    CorrelationIdError,
-    IllegalStateError,
-    KafkaConnectionError,
-    KafkaError,
-    KafkaProtocolError,
-)
+from ..errors import BrokerResponseError, IllegalStateError, KafkaConnectionError, KafkaError, KafkaProtocolError
 from ..protocol.api import APIS, ApiKey, api_name, negotiate
-from ..protocol.header import decode_response_header, encode_request
+from ..protocol.header import encode_request
 from .dialer import Dialer, is_connected
 from .frames import FrameBuffer
 from .handshake import ApiVersionsHandshake
+from .in_flight import InFlightRequest, InFlightRequests
 from .options import ConnectionOptions
 from .resolver import Address
 from .wiredump import WireDump
@@ -75,19 +69,6 @@ class Detached(NamedTuple):
     fd: int
     next_correlation_id: int
     api_versions: dict[int, tuple[int, int]]
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """A request that waits for its response; responses come in the order of requests."""
-
-    api: int
-    version: int
-    correlation_id: int
-    decode: Callable[[bytes, int, int], Any]
-    callback: Callable[[Any, KafkaError | None], None]
-    deadline_ns: int
-    timeout_ms: int
 
 
 class BrokerConnection:
@@ -152,7 +133,7 @@ class BrokerConnection:
         self._setup_deadline_ns = 0
         self._outgoing = bytearray()
         self._frames = FrameBuffer(options.receive_message_max_bytes)
-        self._in_flight: deque[_InFlight] = deque()
+        self._in_flight = InFlightRequests()
         self._next_correlation_id = 1
 
     def __str__(self) -> str:
@@ -180,7 +161,7 @@ class BrokerConnection:
             return None
         if self.state is ConnectionState.CONNECTING:
             return self._setup_deadline_ns
-        return min((request.deadline_ns for request in self._in_flight), default=None)
+        return self._in_flight.deadline()
 
     @property
     def in_flight_count(self) -> int:
@@ -262,16 +243,14 @@ class BrokerConnection:
         frame = encode_request(api, version, correlation_id, self._options.client_id, request.encode(version))
         self._next_correlation_id = correlation_id % _MAX_CORRELATION_ID + 1
         deadline_ns = self._clock() + timeout_ms * _NS_PER_MS
-        self._in_flight.append(_InFlight(api, version, correlation_id, decode, callback, deadline_ns, timeout_ms))
+        self._in_flight.add(InFlightRequest(api, version, correlation_id, decode, callback, deadline_ns, timeout_ms))
         self._wire_dump.sent(str(self), api, version, correlation_id, request)
         idle = not self._outgoing
         self._outgoing += frame
         if idle:
-            try:
+            # An error is reported by the selector again, outside of submit, where callbacks may run.
+            with contextlib.suppress(OSError):
                 self._write()
-            except OSError:
-                # The selector reports it again, outside of submit, where callbacks may run.
-                pass
 
     # Events
 
@@ -283,7 +262,9 @@ class BrokerConnection:
             try:
                 self._write()
             except OSError as error:
-                self._fail(_reason(error), error)
+                self.on_readable()  # whatever the broker said before it closed explains more
+                if self._socket is not None:
+                    self._fail(self._explain_end(_reason(error)), error)
 
     def on_readable(self) -> None:
         """The selector says: bytes, or the end of them."""
@@ -313,7 +294,7 @@ class BrokerConnection:
                 self._try_next_address(f"no connection within {self._setup_timeout_ms} ms")
             return
         self.on_readable()
-        overdue = next((request for request in self._in_flight if now_ns >= request.deadline_ns), None)
+        overdue = self._in_flight.overdue(now_ns)
         if overdue is not None and self._socket is not None:
             reason = f"no response within {overdue.timeout_ms} ms"
             if self.state is ConnectionState.CHECKING_API_VERSIONS:
@@ -365,14 +346,15 @@ class BrokerConnection:
         if body is None:
             return  # the connection has failed and says so through on_closed
         try:
-            api_versions = self._handshake.on_response(body)
+            response = self._handshake.on_response(body)
         except KafkaError as error:
-            self._fail(str(error), error, during="ApiVersions")
+            self._fail(_text(error), error, during="ApiVersions")
             return
-        if api_versions is None:
+        if response is None:
             self._ask_api_versions()
             return
-        self.api_versions = api_versions
+        self._note_throttle(ApiKey.API_VERSIONS, self._handshake.version, response)
+        self.api_versions = response.api_versions
         self.state = ConnectionState.READY
         if self._on_ready is not None:
             self._on_ready(self)
@@ -395,40 +377,27 @@ class BrokerConnection:
                 frame = self._frames.next_frame()
                 if frame is None:
                     return
-                request, response = self._match(frame)
+                request, response = self._in_flight.match(frame)
             except KafkaProtocolError as error:
                 self._fail(_text(error), error)
                 return
             self._wire_dump.received(str(self), request.api, request.version, request.correlation_id, response)
+            self._note_throttle(request.api, request.version, response)
             request.callback(response, None)
 
-    def _match(self, frame: bytes) -> tuple[_InFlight, Any]:
-        if not self._in_flight:
-            raise KafkaProtocolError(f"a response of {len(frame)} bytes that nobody asked for")
-        request = self._in_flight[0]
-        correlation_id, offset = decode_response_header(request.api, request.version, frame)
-        if correlation_id != request.correlation_id:
-            raise CorrelationIdError(
-                f"a response with correlation id {correlation_id} where {request.correlation_id} was due"
-            )
-        response = request.decode(frame, request.version, offset)
-        self._in_flight.popleft()
-        self._note_throttle(request, response)
-        return request, response
-
-    def _note_throttle(self, request: _InFlight, response: object) -> None:
+    def _note_throttle(self, api: int, version: int, response: object) -> None:
         throttle_ms = getattr(response, "throttle_time_ms", 0)
-        throttle_version = APIS[request.api].throttle_version
-        if throttle_ms > 0 and throttle_version is not None and request.version >= throttle_version:
+        throttle_version = APIS[api].throttle_version
+        if throttle_ms > 0 and throttle_version is not None and version >= throttle_version:
             throttle_ns = throttle_ms * _NS_PER_MS
             self.throttled_until_ns = max(self.throttled_until_ns, self._clock() + throttle_ns)
-            for waiting in self._in_flight:
-                waiting.deadline_ns += throttle_ns
+            self._in_flight.extend(throttle_ns)
 
     # The end
 
     def _fail(self, reason: str, cause: BaseException | None = None, during: str = "") -> None:
-        during = during or (api_name(self._in_flight[0].api) if self._in_flight else "idle")
+        oldest = self._in_flight.oldest
+        during = during or (api_name(oldest.api) if oldest else "idle")
         error = KafkaConnectionError(f"{self}: {during}: {reason}")
         error.__cause__ = cause
         self._end(error)
@@ -443,9 +412,7 @@ class BrokerConnection:
         self.error = error
         self._drop_socket()
         self._outgoing.clear()
-        requests = list(self._in_flight)
-        self._in_flight.clear()
-        for request in requests:
+        for request in self._in_flight.take_all():
             request.callback(None, error)
         if self._on_closed is not None:
             self._on_closed(self, error)
@@ -466,4 +433,5 @@ def _reason(error: OSError) -> str:
 
 
 def _text(error: KafkaError) -> str:
-    return str(error.args[0]) if error.args else str(error)
+    """The error's message without its class, which means nothing inside of another message."""
+    return f"{error.message}: {error.args[0]}" if isinstance(error, BrokerResponseError) else str(error.args[0])

@@ -31,11 +31,11 @@ class ApiVersionsHandshake:
         self.request = ApiVersionsRequest(_permitted(software_name), _permitted(software_version))
         """What to ask."""
 
-    def on_response(self, body: bytes) -> dict[int, tuple[int, int]] | None:
+    def on_response(self, body: bytes) -> ApiVersionsResponse | None:
         """Take the answer to ``request`` at ``version``, without its header.
 
         Returns:
-            The broker's versions, or None: ask again, at ``version``, which is lower now.
+            The response that names the broker's versions, or None: ask again, at ``version``, which is lower now.
 
         Raises:
             KafkaProtocolError: the answer cannot be read.
@@ -48,7 +48,7 @@ class ApiVersionsHandshake:
         response = ApiVersionsResponse.decode(body, self.version)
         if response.error_code:
             raise for_code(response.error_code)(f"ApiVersions v{self.version} was refused")
-        return response.api_versions
+        return response
 
 
 def _fallback_version(body: bytes, tried: int) -> int:
