@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of errors are total: no number without a class, no class without a meaning, none of a peer's missing."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import kafka.errors
+import pytest
+
+from pykafka_fast import errors
+from pykafka_fast.errors import BrokerResponseError, ClientCode, KafkaError, client_errors, kafka_errors
+
+GOLDEN = Path(__file__).parent / "golden" / "java_errors.csv"
+JAVA = [
+    (int(code), name, retriable == "1", metadata == "1")
+    for code, name, retriable, metadata in csv.reader(GOLDEN.read_text().splitlines()[1:])
+]
+PEER = {
+    name: cls
+    for name, cls in vars(kafka.errors).items()
+    if isinstance(cls, type) and issubclass(cls, kafka.errors.KafkaError)
+}
+
+#: Where we follow Java rather than kafka-python: a damaged batch is worth sending again.
+RETRIABLE_AS_IN_JAVA = {"CorruptRecordError", "CorruptRecordException"}
+#: Where we follow kafka-python rather than Java: refreshing the metadata helps.
+REFRESH_AS_IN_KAFKA_PYTHON = {75}
+
+
+def test_every_code_from_the_first_to_the_last_has_a_class() -> None:
+    assert sorted(kafka_errors) == list(range(-1, 137))
+    for code, cls in kafka_errors.items():
+        assert cls.errno == code
+        assert cls.message
+        assert cls.description
+        assert cls.description == cls.description.strip()
+
+
+@pytest.mark.parametrize(("code", "name", "retriable", "metadata"), JAVA, ids=lambda value: str(value))
+def test_names_and_retriability_are_javas(code: int, name: str, retriable: bool, metadata: bool) -> None:
+    cls = kafka_errors[code]
+    assert cls.message == name
+    assert cls.retriable is retriable
+    assert cls.invalid_metadata is (metadata or code in REFRESH_AS_IN_KAFKA_PYTHON)
+
+
+def test_the_golden_table_is_whole() -> None:
+    assert [row[0] for row in JAVA] == list(range(-1, 134))
+
+
+@pytest.mark.parametrize("name", sorted(PEER))
+def test_classes_number_and_ancestors_are_kafka_pythons(name: str) -> None:
+    peer, ours = PEER[name], getattr(errors, name)
+    assert getattr(peer, "errno", None) == (ours.errno if issubclass(ours, BrokerResponseError) else None)
+    ancestors = {cls.__name__ for cls in peer.__mro__} - {cls.__name__ for cls in ours.__mro__}
+    assert not ancestors
+    if name not in RETRIABLE_AS_IN_JAVA:
+        assert (ours.retriable, ours.invalid_metadata) == (peer.retriable, peer.invalid_metadata)
+
+
+def test_codes_of_brokers_are_kafka_pythons() -> None:
+    for code, peer in kafka.errors.kafka_errors.items():
+        if code is None:  # kafka-python keeps a base class in the table
+            continue
+        assert errors.for_code(code).__name__ == peer.__name__
+
+
+def test_retriable_flags_agree_with_the_bases() -> None:
+    for cls in {*kafka_errors.values(), *(cls for cls, _ in client_errors.values())}:
+        assert cls.retriable is issubclass(cls, errors.RetriableError)
+        assert cls.invalid_metadata is issubclass(cls, errors.InvalidMetadataError)
+
+
+def test_every_client_code_has_a_class_and_a_text() -> None:
+    assert set(client_errors) == set(ClientCode)
+    for code, (cls, text) in client_errors.items():
+        assert code <= -1000
+        assert issubclass(cls, KafkaError)
+        assert text
+        assert type(errors.exception_for(code)) is cls
+
+
+def test_client_codes_and_broker_codes_do_not_meet() -> None:
+    assert not set(map(int, ClientCode)) & set(kafka_errors)
+
+
+def test_the_names_fit_the_numbers_users_know() -> None:
+    assert kafka_errors[6] is errors.NotLeaderForPartitionError
+    assert kafka_errors[10] is errors.MessageSizeTooLargeError
+    assert kafka_errors[45] is errors.OutOfOrderSequenceNumberError
+    assert kafka_errors[90] is errors.ProducerFencedError
