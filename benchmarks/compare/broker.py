@@ -82,33 +82,33 @@ class Mock(Broker):
     kind = "mock"
 
     def __init__(self, cluster: MockCluster):
-        self._cluster = cluster
+        self.cluster = cluster
         self.address = cluster.bootstrap
         self.pid = cluster.pid
 
     def create_topic(self, name: str, partitions: int) -> None:
-        self._cluster.create_topic(name, partitions)
+        self.cluster.create_topic(name, partitions)
 
     def delete_topic(self, name: str) -> None:
-        self._cluster.delete_topic(name)
+        self.cluster.delete_topic(name)
 
     def set_round_trip(self, milliseconds: int) -> None:
-        self._cluster.set_rtt(milliseconds)
+        self.cluster.set_rtt(milliseconds)
 
 
 class Kafka(Broker):
     kind = "kafka"
 
     def __init__(self, cluster: KafkaCluster):
-        self._cluster = cluster
+        self.cluster = cluster
         self.address = cluster.bootstrap
         self.pid = cluster.pid(cluster.nodes[0])
 
     def create_topic(self, name: str, partitions: int) -> None:
-        self._cluster.create_topic(name, partitions, config=TOPIC_CONFIG)
+        self.cluster.create_topic(name, partitions, config=TOPIC_CONFIG)
 
     def delete_topic(self, name: str) -> None:
-        self._cluster.delete_topic(name)
+        self.cluster.delete_topic(name)
 
 
 class Running(Broker):

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks.compare.clients.base import Client
+from benchmarks.compare.clients.client import Client
 from benchmarks.compare.clients.registry import load
 from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.workloads import call_cost, latency, memory, throughput

@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.compare import java, replay
 from benchmarks.compare.broker import Broker
-from benchmarks.compare.clients.base import TIMEOUT, DeliveryFailed
+from benchmarks.compare.clients.client import TIMEOUT, DeliveryFailed
 from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.result import EntryResult, ScenarioResult, TargetResult
 from benchmarks.compare.scenario import Entry, Scenario, Target
@@ -102,7 +102,9 @@ def run_child(job: Job) -> Figures:
     )
     if done.returncode:
         print(done.stderr, file=sys.stderr)
-        raise RunFailed(f"status {done.returncode}: {done.stderr.strip().rpartition(chr(10))[2]}")
+        # librdkafka's own log lines start with a percent sign and may come last.
+        said = [line for line in done.stderr.splitlines() if line and not line.startswith("%")]
+        raise RunFailed(f"status {done.returncode}: {said[-1] if said else 'no message'}")
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
     return figures
 

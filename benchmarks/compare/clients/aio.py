@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 
-from benchmarks.compare.clients.base import TIMEOUT, Client, DeliveryFailed
+from benchmarks.compare.clients.client import TIMEOUT, Client, DeliveryFailed
 from benchmarks.compare.job import Job
 
 

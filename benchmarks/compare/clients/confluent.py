@@ -8,7 +8,7 @@ from operator import length_hint
 
 from confluent_kafka import Producer
 
-from benchmarks.compare.clients.base import TIMEOUT, Client, DeliveryFailed
+from benchmarks.compare.clients.client import TIMEOUT, Client, DeliveryFailed
 from benchmarks.compare.job import Job
 
 OnDelivery = Callable[[object, object], None]

@@ -8,7 +8,7 @@ from typing import Any
 from kafka import KafkaProducer  # type: ignore[import-untyped]
 from kafka.net.connection import KafkaConnection  # type: ignore[import-untyped]
 
-from benchmarks.compare.clients.base import TIMEOUT, Client, Pending
+from benchmarks.compare.clients.client import TIMEOUT, Client, Pending
 from benchmarks.compare.job import Job
 
 

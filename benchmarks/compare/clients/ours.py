@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from itertools import repeat
 
-from benchmarks.compare.clients.base import TIMEOUT, Client, DeliveryFailed, Pending
+from benchmarks.compare.clients.client import TIMEOUT, Client, DeliveryFailed, Pending
 from benchmarks.compare.job import Job
 from pykafka_fast import KafkaProducer
 

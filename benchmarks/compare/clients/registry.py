@@ -3,7 +3,7 @@
 
 from importlib import import_module
 
-from benchmarks.compare.clients.base import Client
+from benchmarks.compare.clients.client import Client
 from benchmarks.compare.job import Job
 
 CLIENTS = {

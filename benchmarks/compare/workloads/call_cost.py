@@ -7,7 +7,7 @@ from itertools import repeat
 from statistics import median
 
 from benchmarks.compare import usage
-from benchmarks.compare.clients.base import Client
+from benchmarks.compare.clients.client import Client
 from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.workloads.throughput import warm_up
 

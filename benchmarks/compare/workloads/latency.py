@@ -5,7 +5,7 @@ import time
 from array import array
 
 from benchmarks.compare import usage
-from benchmarks.compare.clients.base import TIMEOUT, Client, DeliveryFailed
+from benchmarks.compare.clients.client import TIMEOUT, Client, DeliveryFailed
 from benchmarks.compare.job import Figures, Job
 
 

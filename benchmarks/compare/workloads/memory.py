@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.compare import usage
-from benchmarks.compare.clients.base import Client
+from benchmarks.compare.clients.client import Client
 from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.workloads.throughput import send_for, warm_up
 

@@ -5,7 +5,7 @@ import threading
 import time
 
 from benchmarks.compare import usage
-from benchmarks.compare.clients.base import Client
+from benchmarks.compare.clients.client import Client
 from benchmarks.compare.job import Figures, Job
 
 BURST = 1_000
