@@ -157,7 +157,7 @@ static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, p
     return PKF_E_EXHAUSTED;
 }
 
-static void add_live(pkf_accum *accum, pkf_batch *batch)
+void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch)
 {
     pkf_batch_ref(batch);
     pthread_mutex_lock(&accum->live_lock);
@@ -187,7 +187,8 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
     }
     append->slab = NULL;
     batch->base_timestamp = batch->max_timestamp = append->timestamp;
-    add_live(accum, batch);
+    batch->order = partition->next_order++;
+    pkf_accum_add_live(accum, batch);
     if (partition->tail) partition->tail->queue_next = batch;
     else partition->head = batch;
     partition->tail = batch; // the queue holds the reference that pkf_batch_new returned
@@ -220,6 +221,7 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
                                     &append->value, append->headers, append->header_count);
     fill_slot(append, batch);
     if (append->cookie.callback) {
+        append->cookie.index = batch->count;
         batch->cookies[batch->cookie_count++] = append->cookie;
         if (!(atomic_load_explicit(&batch->state, memory_order_relaxed) & PKF_WANTED))
             atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);

@@ -43,6 +43,7 @@ struct pkf_partition {
     // Guarded by lock:
     pkf_batch *head, *tail; // queue; the tail is open unless tail->closed
     uint32_t slab_hint;     // size class for the next batch
+    uint64_t next_order;
 
     _Atomic uint32_t in_flight;     // requests out; written by wire
     _Atomic uint64_t queued_bytes;  // closed and not done: the load that the adaptive choice weighs
@@ -56,6 +57,7 @@ struct pkf_partition {
     pkf_batch *unresolved_head, *unresolved_tail; // framed, in order, not yet published
     uint32_t unresolved_count;
     uint32_t parked_count;
+    uint32_t sequenced_count; // batches with a sequence whose outcome is not known
     int64_t deadline; // key in the deadline heap
     int32_t heap_index; // -1 when not in the heap
     pkf_partition *ready_prev, *ready_next;
@@ -180,6 +182,9 @@ void pkf_partition_close_tail_locked(pkf_partition *partition);
 
 // Make a batch leave without lingering (somebody waits for it). Any thread.
 void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch);
+
+// Count a new batch among those that are not done; takes a reference of its own.
+void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch);
 
 // Everything not done at this moment, with a reference each, oldest first. Frees with free(). NULL when none.
 pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count);

@@ -6,8 +6,6 @@
 
 #include "pkf_accum.h"
 
-#define BATCH_REJECTED (-1011) // errors.ClientCode.BATCH_REJECTED: innocent records of a batch refused for others
-
 pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *slab, int64_t now_ns)
 {
     pkf_batch *batch = calloc(1, sizeof *batch);
@@ -149,5 +147,5 @@ int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char 
         if (batch->record_errors[i].message) *message = batch->record_errors[i].message;
         return batch->code;
     }
-    return BATCH_REJECTED;
+    return PKF_CODE_BATCH_REJECTED;
 }

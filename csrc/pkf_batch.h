@@ -40,6 +40,9 @@ enum {
     PKF_URGENT = 32,    // somebody waits: do not linger
 };
 
+// The two of errors.ClientCode that arise in C.
+enum { PKF_CODE_TIMEOUT = -1000, PKF_CODE_BATCH_REJECTED = -1012 };
+
 typedef struct pkf_accum pkf_accum;
 typedef struct pkf_partition pkf_partition;
 typedef struct pkf_batch pkf_batch;
@@ -48,6 +51,7 @@ typedef struct pkf_batch pkf_batch;
 typedef struct pkf_cookie {
     void *callback;
     void *future;
+    int32_t index; // of the record in the batch that holds the cookie
 } pkf_cookie;
 
 // A listener attached after the append (add_callback, await). Singly linked, in order of attachment.
@@ -97,6 +101,7 @@ struct pkf_batch {
     int64_t base_timestamp; // ms, of record 0
     int64_t max_timestamp;  // ms
     int64_t created_ns;     // monotonic
+    uint64_t order;         // place among the partition's batches; the pieces of a split share it
     pkf_cookie *cookies;
     uint32_t cookie_count, cookie_capacity;
 
@@ -107,13 +112,15 @@ struct pkf_batch {
     int64_t producer_id;
     int32_t sequence; // -1 while none was assigned
     int16_t producer_epoch;
-    uint16_t requests; // requests that hold the bytes: 0 or 1
+    bool in_request;   // a request holds the bytes
+    bool answered;     // named by the response being read
+    bool listed;       // in the partition's unresolved list
+    bool maybe_written; // a request with it was written out whole and never answered, or answered doubtfully
     uint32_t attempts; // times it was given back for another try
     int64_t retry_ns;  // not before this time; 0 at once
     int64_t sealed_ns; // last framing, 0 never
     bool parked;       // the sender thread is deciding
     bool resolved;     // the outcome is known, though earlier batches may still hold back its publication
-    bool expired;      // delivery timeout met it in flight
     bool split;        // a product of a split
     pkf_batch *queue_next;      // the partition's queue (under its lock)
     pkf_batch *unresolved_next; // the partition's list of framed, unpublished batches

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// One produce connection: set up elsewhere, it carries Produce requests and their responses and nothing else.
+//
+//   out: at most one request that is not written out whole; the next is framed when its last byte has gone
+//   in flight: a ring of requests in the order they were sent; the oldest is answered first
+//   in:  [4 bytes size][response] ... in a buffer that grows with the bytes that really came, never with a claim
+//
+// Wire thread only. The batches of a request in flight are marked in_request by the caller and stay where they are.
+#ifndef PKF_CONN_H
+#define PKF_CONN_H
+
+#include "pkf_batch.h"
+#include "pkf_request.h"
+#include "pkf_response.h"
+#include "pkf_socket.h"
+
+typedef struct pkf_inflight {
+    pkf_batch **batches; // malloc
+    uint8_t *topic_ids;  // malloc, 16 bytes a batch, as sent; NULL below version 13
+    int32_t count;
+    int32_t correlation;
+    int16_t version;
+    bool written; // its last byte has gone
+    bool counted; // in the metrics
+    int64_t sent_ns;
+    int64_t deadline_ns; // request time-out, moved by throttling
+} pkf_inflight;
+
+typedef struct pkf_node_counters {
+    _Atomic uint64_t requests, request_bytes, responses, response_bytes, latency_ns;
+    _Atomic uint64_t latency_max_ns, request_size_max, throttle_ms, throttle_max_ms;
+} pkf_node_counters;
+
+typedef struct pkf_conn_config {
+    pkf_span client_id;
+    int16_t acks;
+    int32_t max_in_flight;
+    int64_t request_timeout_ns;
+    uint32_t receive_max; // bytes
+} pkf_conn_config;
+
+typedef struct pkf_conn {
+    const pkf_transport *transport;
+    void *transport_self;
+    int fd; // for polling
+    int16_t version; // highest Produce version both sides know
+    int32_t next_correlation;
+    pkf_conn_config config;
+    pkf_request out;
+    int iov_next;  // first entry of out.iov with bytes left
+    bool writing;  // out has bytes left
+    pkf_inflight *ring;
+    int32_t ring_first, ring_count;
+    uint8_t *in;
+    size_t in_start, in_end, in_room;
+    int64_t last_active_ns;
+} pkf_conn;
+
+// Takes the transport over. NULL when out of memory (the transport is then still the caller's).
+pkf_conn *pkf_conn_new(const pkf_transport *transport, void *transport_self, int fd, int16_t version,
+                       int32_t next_correlation, const pkf_conn_config *config, int64_t now_ns);
+
+// Closes the transport. Requests in flight must have been taken out.
+void pkf_conn_free(pkf_conn *conn);
+
+bool pkf_conn_can_send(const pkf_conn *conn); // a place in flight is free and nothing is half written
+
+// Frame a request of these sealed batches, grouped by topic. Not OK: nothing is in flight.
+PKF_MUST_USE pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, int64_t now_ns);
+
+// Write what the socket takes. OK: all gone; E_PARTIAL: wait until writable; E_SYSTEM: lost, *error is the errno.
+PKF_MUST_USE pkf_status pkf_conn_write(pkf_conn *conn, int64_t now_ns, int *error);
+
+// Read once into the buffer. OK: something came; E_PARTIAL: nothing there; E_SYSTEM: lost (*error 0: closed by the peer).
+PKF_MUST_USE pkf_status pkf_conn_read(pkf_conn *conn, int64_t now_ns, int *error);
+
+// The next whole response in the buffer. OK; E_PARTIAL: not there yet; E_MALFORMED: a size that cannot be.
+PKF_MUST_USE pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len);
+
+pkf_inflight *pkf_conn_oldest(pkf_conn *conn);  // NULL when nothing is in flight
+pkf_inflight *pkf_conn_newest(pkf_conn *conn);
+pkf_inflight pkf_conn_pop(pkf_conn *conn);      // the oldest; the caller frees it with pkf_inflight_free
+void pkf_inflight_free(pkf_inflight *request);
+
+// The batch of the request that the ack speaks of; NULL if there is none.
+pkf_batch *pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint);
+
+#endif

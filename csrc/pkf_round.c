@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pkf_round.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pkf_topic.h"
+
+pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
+{
+    pkf_wire *wire = calloc(1, sizeof *wire);
+    if (wire == NULL) return NULL;
+    if (pkf_events_init(&wire->events) != PKF_OK || pkf_commands_init(&wire->commands) != PKF_OK) {
+        free(wire);
+        return NULL;
+    }
+    wire->config = *config;
+    wire->accum = accum;
+    wire->producer_id = -1;
+    wire->producer_epoch = -1;
+    wire->crc32c = pkf_crc32c_select(NULL);
+    pkf_accum_ref(accum);
+    return wire;
+}
+
+void pkf_wire_free(pkf_wire *wire)
+{
+    for (int32_t i = 0; i < wire->node_count; i++) {
+        if (wire->nodes[i]->conn) pkf_conn_free(wire->nodes[i]->conn);
+        free(wire->nodes[i]);
+    }
+    pkf_events_free(&wire->events);
+    pkf_commands_free(&wire->commands);
+    pkf_deadlines_free(&wire->deadlines);
+    pkf_accum_unref(wire->accum);
+    free(wire->nodes);
+    free(wire->polls);
+    free(wire);
+}
+
+void pkf_wire_command(pkf_wire *wire, pkf_command *command)
+{
+    pkf_commands_push(&wire->commands, command);
+    pkf_accum_wake(wire->accum);
+}
+
+static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id, int32_t epoch)
+{
+    int32_t leader = node_id < 0 ? -1 : pkf_wire_node_index(wire, node_id);
+    bool newer = partition->leader_epoch >= 0 && epoch > partition->leader_epoch;
+    if (leader != partition->leader) pkf_wire_unready(wire, partition);
+    partition->leader = leader;
+    partition->leader_epoch = epoch;
+    partition->leader_asked = 0;
+    if (newer) { // a leader nobody has tried yet: no reason to wait
+        pthread_mutex_lock(&partition->lock);
+        if (partition->head) partition->head->retry_ns = 0;
+        pthread_mutex_unlock(&partition->lock);
+    }
+    pkf_wire_evaluate(wire, partition);
+}
+
+static void set_leaders(pkf_wire *wire, pkf_command *command)
+{
+    pkf_partition **parts = atomic_load(&command->topic->parts);
+    memcpy(command->topic->id, command->id, sizeof command->id);
+    for (int32_t i = 0; i < command->count; i++) set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
+}
+
+static void run_command(pkf_wire *wire, pkf_command *command)
+{
+    switch (command->kind) {
+    case PKF_COMMAND_CONNECT:
+        pkf_wire_connect(wire, command);
+        break;
+    case PKF_COMMAND_FORGET:
+        pkf_wire_node(wire, command->node)->asked = false;
+        break;
+    case PKF_COMMAND_LEADERS:
+        set_leaders(wire, command);
+        break;
+    case PKF_COMMAND_LEADER:
+        set_leader(wire, atomic_load(&command->topic->parts)[command->partition], command->node, command->epoch);
+        break;
+    case PKF_COMMAND_PRODUCER:
+        wire->producer_id = command->producer_id;
+        wire->producer_epoch = (int16_t)command->epoch;
+        wire->pid_asked = false;
+        break;
+    case PKF_COMMAND_CLOSE:
+        wire->closing = true;
+        break;
+    case PKF_COMMAND_ABORT:
+        pkf_wire_abort(wire, command->code, command->text);
+        break;
+    case PKF_COMMAND_STOP:
+        wire->stop = true;
+        break;
+    default:
+        pkf_wire_settle(wire, command);
+    }
+}
+
+static void run_commands(pkf_wire *wire)
+{
+    for (pkf_command *command = pkf_commands_take(&wire->commands), *next; command; command = next) {
+        next = command->next;
+        run_command(wire, command);
+        pkf_command_free(command);
+    }
+}
+
+static bool must_force(const pkf_wire *wire)
+{
+    return wire->closing || atomic_load(&wire->accum->forcing) || pkf_pool_waiting(wire->accum->pool);
+}
+
+// Everything that lingers leaves: look at each partition that has a deadline, which is each that has a batch.
+static void look_at_all(pkf_wire *wire)
+{
+    int32_t count = wire->deadlines.count;
+    pkf_partition **all = malloc((size_t)(count ? count : 1) * sizeof(pkf_partition *));
+    if (all == NULL) return; // their deadlines will do
+    memcpy(all, wire->deadlines.items, (size_t)count * sizeof(pkf_partition *));
+    for (int32_t i = 0; i < count; i++) pkf_wire_evaluate(wire, all[i]);
+    free(all);
+}
+
+static void look(pkf_wire *wire)
+{
+    bool force = must_force(wire), begins = force && !wire->forced;
+    wire->forced = force;
+    pkf_partition *next, *partition = pkf_accum_take_touched(wire->accum);
+    for (; partition; partition = next) {
+        next = partition->touched_next;
+        atomic_store(&partition->touched, 0); // before the look: what comes later touches again
+        pkf_wire_evaluate(wire, partition);
+    }
+    while ((partition = pkf_deadlines_pop(&wire->deadlines, wire->now)) != NULL) pkf_wire_evaluate(wire, partition);
+    if (begins) look_at_all(wire);
+}
+
+static void report_drained(pkf_wire *wire)
+{
+    if (!wire->closing || wire->drained) return;
+    pthread_mutex_lock(&wire->accum->live_lock);
+    bool empty = wire->accum->live == NULL;
+    pthread_mutex_unlock(&wire->accum->live_lock);
+    if (!empty) return;
+    wire->drained = true;
+    pkf_wire_report(wire, PKF_EVENT_DRAINED, -1, 0, NULL);
+}
+
+// The connections' time-outs, and the moment of the next thing that is due.
+static int64_t next_moment(pkf_wire *wire)
+{
+    int64_t at = pkf_deadlines_next(&wire->deadlines);
+    for (int32_t i = 0; i < wire->node_count; i++) {
+        pkf_node *node = wire->nodes[i];
+        int64_t due = node->conn ? pkf_wire_check_times(wire, node) : PKF_NEVER;
+        if (node->ready_head && node->throttled_until > wire->now && node->throttled_until < due) due = node->throttled_until;
+        if (due < at) at = due;
+    }
+    return at;
+}
+
+static int32_t fill_polls(pkf_wire *wire)
+{
+    if (wire->polls_capacity < wire->node_count + 1) {
+        struct pollfd *polls = realloc(wire->polls, (size_t)(wire->node_count + 8) * sizeof *polls);
+        if (polls == NULL) return 0;
+        wire->polls = polls;
+        wire->polls_capacity = wire->node_count + 8;
+    }
+    wire->polls[0] = (struct pollfd){wire->accum->wakeup.read_fd, POLLIN, 0};
+    for (int32_t i = 0; i < wire->node_count; i++) {
+        pkf_conn *conn = wire->nodes[i]->conn;
+        short events = (short)(POLLIN | (conn && conn->writing ? POLLOUT : 0));
+        wire->polls[i + 1] = (struct pollfd){conn ? conn->fd : -1, events, 0};
+    }
+    return wire->node_count + 1;
+}
+
+static bool nothing_new(pkf_wire *wire)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load(&wire->accum->touched) == NULL && !atomic_load(&wire->commands.some) && must_force(wire) == wire->forced;
+}
+
+static void sleep_and_move(pkf_wire *wire, int64_t until)
+{
+    int32_t count = fill_polls(wire);
+    atomic_store(&wire->accum->idle, 1);
+    int64_t timeout = until == PKF_NEVER ? PKF_NEVER : until > wire->now ? until - wire->now : 0;
+    int ready = pkf_poll(wire->polls, (unsigned)count, nothing_new(wire) ? timeout : 0);
+    atomic_store(&wire->accum->idle, 0);
+    wire->now = pkf_monotonic_ns();
+    if (ready == 0) return;
+    if (wire->polls[0].revents) pkf_wakeup_drain(&wire->accum->wakeup);
+    for (int32_t i = 0; i + 1 < count; i++) {
+        pkf_node *node = wire->nodes[i];
+        short events = wire->polls[i + 1].revents;
+        if (events && node->conn && (events & POLLOUT)) pkf_wire_write(wire, node);
+        if (events && node->conn && (events & (POLLIN | POLLHUP | POLLERR | POLLNVAL))) pkf_wire_read(wire, node);
+    }
+}
+
+static void round_once(pkf_wire *wire)
+{
+    wire->now = pkf_monotonic_ns();
+    run_commands(wire);
+    look(wire);
+    for (int32_t i = 0; i < wire->node_count; i++) pkf_wire_serve(wire, wire->nodes[i]);
+    report_drained(wire);
+    pkf_count(&wire->counters.rounds, 1);
+    if (!wire->stop) sleep_and_move(wire, next_moment(wire));
+}
+
+static void *run(void *arg)
+{
+    pkf_wire *wire = arg;
+    while (!wire->stop) round_once(wire);
+    return NULL;
+}
+
+pkf_status pkf_wire_start(pkf_wire *wire)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 512 * 1024);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int failed = pthread_create(&wire->thread, &attr, run, wire);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    wire->running = !failed;
+    return failed ? PKF_E_SYSTEM : PKF_OK;
+}
+
+void pkf_wire_join(pkf_wire *wire)
+{
+    if (wire->running) pthread_join(wire->thread, NULL);
+    wire->running = false;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The wire thread: everything between a closed batch and its result. It never knows of Python and decides nothing that
+// is a matter of policy: what is not a plain success it parks and reports.
+//
+// A round (pkf_round.c):  commands -> touched partitions -> deadlines -> serve brokers -> poll -> read, write, time-outs
+//
+//   partition states, as seen from here
+//   idle --touched--> evaluated --nothing to do yet--> deadline heap
+//                        |--ready--> ready list of its leader's node --served--> batch sealed, framed, in flight
+//                        \--no leader--> UNKNOWN_LEADER reported, evaluated again after LEADERS
+//
+// A partition with a parked batch is muted: nothing more of it is collected until the sender thread has settled it.
+#ifndef PKF_ROUND_H
+#define PKF_ROUND_H
+
+#include "pkf_conn.h"
+#include "pkf_deadline.h"
+#include "pkf_event.h"
+
+typedef struct pkf_wire_config {
+    char client_id[256]; // UTF-8, NUL-terminated
+    int16_t acks;        // 0, 1, -1
+    bool idempotent;
+    int32_t max_in_flight;       // requests per connection
+    int64_t request_timeout_ns;
+    int64_t idle_timeout_ns;     // PKF_NEVER: connections are never closed for being idle
+    int64_t patience_ns;         // a sendable batch that is not full leaves behind one in flight after this long
+    uint32_t receive_max;        // bytes of the largest response accepted
+} pkf_wire_config;
+
+typedef struct pkf_node {
+    int32_t id;
+    bool asked;          // NEED_CONNECTION was reported and neither CONNECT nor FORGET came since
+    bool was_connected;
+    int64_t throttled_until;
+    pkf_conn *conn;      // NULL while there is none
+    pkf_partition *ready_head, *ready_tail;
+    pkf_node_counters counters;
+} pkf_node;
+
+typedef struct pkf_wire_counters { // written by the wire thread, read by anybody
+    _Atomic uint64_t records_sent, record_bytes, batches, batch_bytes, requests, request_bytes, responses, response_bytes;
+    _Atomic uint64_t records_retried, batches_retried, records_failed, splits;
+    _Atomic uint64_t request_latency_ns, queue_time_ns, throttle_ms, throttle_count;
+    _Atomic uint64_t connections_created, connections_closed;
+    _Atomic uint64_t batch_size_max, request_size_max, request_latency_max_ns, queue_time_max_ns, record_size_max;
+    _Atomic uint64_t throttle_max_ms; // the *_max are taken and zeroed by whoever reads the window
+    _Atomic uint64_t in_flight, connections, rounds;
+} pkf_wire_counters;
+
+typedef struct pkf_wire {
+    pkf_accum *accum; // a reference
+    pkf_wire_config config;
+    pkf_events events;
+    pkf_commands commands;
+    pkf_wire_counters counters;
+    pkf_crc32c_fn crc32c;
+    pthread_t thread;
+    bool running;
+
+    // Wire thread only:
+    pkf_node **nodes;
+    int32_t node_count, node_capacity;
+    pkf_deadlines deadlines;
+    struct pollfd *polls;
+    int32_t polls_capacity;
+    int64_t now;
+    int64_t producer_id;
+    int16_t producer_epoch;
+    bool pid_asked;
+    bool forced;   // everything is sendable: closing, flushing, or memory is short
+    bool closing;
+    bool drained;  // DRAINED was reported
+    bool stop;
+} pkf_wire;
+
+// A wire over the accumulator; takes a reference to it. NULL when out of memory or descriptors.
+pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config);
+PKF_MUST_USE pkf_status pkf_wire_start(pkf_wire *wire); // starts the thread, all signals blocked in it
+void pkf_wire_join(pkf_wire *wire);                     // after STOP. Never with the GIL
+void pkf_wire_free(pkf_wire *wire);                     // not running
+
+// Takes the command over and wakes the thread. Any thread.
+void pkf_wire_command(pkf_wire *wire, pkf_command *command);
+
+// ---- between the files of the round; wire thread only --------------------------------------------------------------
+
+// pkf_collect.c: which partitions are ready, and what of them goes into a request.
+void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition); // file it where it belongs: ready list, heap, nowhere
+void pkf_wire_serve(pkf_wire *wire, pkf_node *node);              // frame as many requests as the connection takes
+void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition);
+pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id); // found or made; NULL when out of memory
+int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id);
+void pkf_wire_list(pkf_partition *partition, pkf_batch *batch); // remember the order in which results are published
+
+// pkf_settle.c: what became of batches.
+void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // its request has ended with this answer
+// Its request has ended without an answer: parked with a Kafka error code, or dropped if it was failed before.
+void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
+void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
+void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
+void pkf_wire_settle(pkf_wire *wire, pkf_command *command); // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
+void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its place in the queue
+void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
+void pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text);
+
+// pkf_split.c: the records of a batch that was too large, in smaller ones at its place. Not OK: it stays as it was.
+PKF_MUST_USE pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size);
+
+// pkf_link.c: connections of the round.
+void pkf_wire_connect(pkf_wire *wire, pkf_command *command);
+void pkf_wire_read(pkf_wire *wire, pkf_node *node);
+void pkf_wire_write(pkf_wire *wire, pkf_node *node);
+void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text);
+int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node); // time-outs, idleness; when to look again
+
+static inline void pkf_count(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+static inline void pkf_count_max(_Atomic uint64_t *counter, uint64_t value)
+{
+    if (value > atomic_load_explicit(counter, memory_order_relaxed))
+        atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+// What became of batches: acknowledged, parked, requeued, failed, expired. Results of a partition are published in the
+// order in which its batches were framed, so callbacks run in the order of send() even when an early batch is retried.
+#include <stdlib.h>
+#include <string.h>
+
+#include "pkf_completion.h"
+#include "pkf_round.h"
+#include "pkf_text.h"
+
+void pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text)
+{
+    pkf_event *event = pkf_event_new(kind);
+    if (event == NULL) return;
+    event->node = node;
+    event->code = code;
+    event->text = text ? strdup(text) : NULL;
+    pkf_events_push(&wire->events, event);
+}
+
+// The slab goes when no request holds it and nobody will send it again; the owner's reference when it is published too.
+static void let_go(pkf_wire *wire, pkf_batch *batch)
+{
+    if (!batch->resolved || batch->in_request) return;
+    if (batch->slab) pkf_pool_release(wire->accum->pool, batch->slab);
+    batch->slab = NULL;
+    if (pkf_batch_state(batch) & PKF_DONE) pkf_batch_unref(batch);
+}
+
+static void publish_in_order(pkf_wire *wire, pkf_partition *partition)
+{
+    while (partition->unresolved_head && partition->unresolved_head->resolved) {
+        pkf_batch *batch = partition->unresolved_head;
+        partition->unresolved_head = batch->unresolved_next;
+        if (partition->unresolved_head == NULL) partition->unresolved_tail = NULL;
+        partition->unresolved_count--;
+        bool busy = batch->in_request;
+        char *text = batch->message;
+        batch->message = NULL;
+        pkf_accum_complete(wire->accum, batch, batch->code, text, batch->in_doubt);
+        free(text);
+        if (!busy) pkf_batch_unref(batch); // the owner's; let_go() drops it otherwise
+    }
+}
+
+static int32_t last_sequence(const pkf_batch *batch)
+{
+    return (int32_t)(((int64_t)batch->sequence + batch->count - 1) & INT32_MAX);
+}
+
+static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int32_t code)
+{
+    if (batch->sequence < 0) return;
+    partition->sequenced_count--;
+    if (code != 0) {
+        partition->gap = 1;
+        return;
+    }
+    if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
+    int32_t last = last_sequence(batch);
+    bool later = partition->last_acked_sequence < 0 ||
+                 (((uint32_t)last - (uint32_t)partition->last_acked_sequence) & INT32_MAX) < (1u << 30);
+    if (later) partition->last_acked_sequence = last;
+}
+
+void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt)
+{
+    pkf_partition *partition = batch->partition;
+    pkf_wire_list(partition, batch);
+    batch->resolved = true;
+    batch->code = code;
+    batch->in_doubt = in_doubt;
+    batch->message = text && text[0] ? strdup(text) : NULL;
+    // In a request at its deadline: whether the sequence arrived will be known when the request ends.
+    if (!batch->in_request) note_sequence(partition, batch, code);
+    if (code != 0) {
+        pkf_count(&wire->counters.records_failed, (uint64_t)batch->count);
+        pkf_count(&partition->topic->counters.records_failed, (uint64_t)batch->count);
+    }
+    let_go(wire, batch);
+    publish_in_order(wire, partition);
+}
+
+static void end_request(pkf_batch *batch)
+{
+    batch->in_request = false;
+    atomic_fetch_sub(&batch->partition->in_flight, 1);
+}
+
+// The request of a batch that was failed at its deadline has ended: now its bytes and its sequence can be settled.
+static void end_expired(pkf_wire *wire, pkf_batch *batch, int32_t code)
+{
+    pkf_partition *partition = batch->partition;
+    note_sequence(partition, batch, code);
+    let_go(wire, batch);
+    pkf_wire_evaluate(wire, partition);
+}
+
+static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event)
+{
+    batch->parked = true;
+    batch->partition->parked_count++;
+    pkf_wire_unready(wire, batch->partition);
+    pkf_batch_ref(batch);
+    event->batch = batch;
+    event->in_doubt = batch->maybe_written;
+    pkf_events_push(&wire->events, event);
+}
+
+static char *copy_span(pkf_span span)
+{
+    return span.base && span.len ? strndup((const char *)span.base, span.len) : NULL;
+}
+
+static void copy_record_errors(pkf_event *event, const pkf_ack *ack, int32_t record_count)
+{
+    pkf_ack_errors it = ack->record_errors;
+    if (it.left <= 0 || it.left > record_count) return;
+    event->record_errors = calloc((size_t)it.left, sizeof *event->record_errors);
+    if (event->record_errors == NULL) return;
+    pkf_ack_error failure;
+    while (pkf_ack_errors_next(&it, &failure)) {
+        event->record_errors[event->record_error_count].index = failure.index;
+        event->record_errors[event->record_error_count++].message = copy_span(failure.message);
+    }
+}
+
+static void park_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
+{
+    pkf_event *event = pkf_event_new(PKF_EVENT_PARKED);
+    if (event == NULL) { // nobody to ask: better a failure than silence
+        pkf_wire_resolve(wire, batch, ack->code, "no memory to settle the batch", true);
+        return;
+    }
+    event->code = ack->code;
+    event->text = copy_span(ack->error_message);
+    event->leader = ack->leader_id;
+    event->leader_epoch = ack->leader_epoch;
+    event->offset = ack->base_offset;
+    event->log_start = ack->log_start_offset;
+    event->log_append_time = ack->log_append_time;
+    copy_record_errors(event, ack, batch->count);
+    park(wire, batch, event);
+}
+
+void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
+{
+    pkf_partition *partition = batch->partition; // the batch may be gone once it is resolved
+    end_request(batch);
+    if (batch->resolved) {
+        end_expired(wire, batch, ack->code);
+        return;
+    }
+    if (ack->code != 0) {
+        park_acked(wire, batch, ack);
+    } else {
+        batch->base_offset = ack->base_offset;
+        batch->log_append_time = ack->log_append_time;
+        pkf_wire_resolve(wire, batch, 0, NULL, false);
+    }
+    pkf_wire_evaluate(wire, partition);
+}
+
+void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text)
+{
+    pkf_partition *partition = batch->partition;
+    end_request(batch);
+    if (batch->resolved) {
+        end_expired(wire, batch, code);
+        return;
+    }
+    pkf_event *event = pkf_event_new(PKF_EVENT_PARKED);
+    if (event == NULL) {
+        pkf_wire_resolve(wire, batch, code, text, batch->maybe_written);
+    } else {
+        event->code = code;
+        event->text = text ? strdup(text) : NULL;
+        park(wire, batch, event);
+    }
+    pkf_wire_evaluate(wire, partition);
+}
+
+void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch)
+{
+    pthread_mutex_lock(&partition->lock);
+    pkf_batch *before = NULL, *after = partition->head;
+    while (after && after->order <= batch->order) {
+        before = after;
+        after = after->queue_next;
+    }
+    batch->queue_next = after;
+    if (before) before->queue_next = batch;
+    else partition->head = batch;
+    if (after == NULL) partition->tail = batch;
+    pthread_mutex_unlock(&partition->lock);
+}
+
+static bool unqueue(pkf_partition *partition, pkf_batch *batch)
+{
+    bool found = false;
+    pthread_mutex_lock(&partition->lock);
+    if (partition->tail == batch) pkf_partition_close_tail_locked(partition);
+    for (pkf_batch *before = NULL, *at = partition->head; at && !found; before = at, at = at->queue_next) {
+        if (at != batch) continue;
+        found = true;
+        if (before) before->queue_next = batch->queue_next;
+        else partition->head = batch->queue_next;
+        if (partition->tail == batch) partition->tail = before;
+        batch->queue_next = NULL;
+    }
+    pthread_mutex_unlock(&partition->lock);
+    return found;
+}
+
+static bool is_expired(const pkf_wire *wire, const pkf_batch *batch)
+{
+    return wire->now - batch->created_ns >= wire->accum->config.delivery_timeout_ns;
+}
+
+static void expire_one(pkf_wire *wire, pkf_batch *batch)
+{
+    pkf_partition *partition = batch->partition;
+    pkf_text text = {.len = 0};
+    pkf_text_add(&text, "Expiring ");
+    pkf_text_add_int(&text, batch->count);
+    pkf_text_add(&text, " record(s) for ");
+    pkf_text_add(&text, partition->topic->name);
+    pkf_text_add(&text, "-");
+    pkf_text_add_int(&text, partition->index);
+    pkf_text_add(&text, ": ");
+    pkf_text_add_int(&text, (wire->now - batch->created_ns) / 1000000);
+    pkf_text_add(&text, " ms has passed since batch creation");
+    pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, batch->maybe_written || batch->in_request);
+}
+
+static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition)
+{
+    pthread_mutex_lock(&partition->lock);
+    pkf_batch *head = partition->head;
+    pthread_mutex_unlock(&partition->lock); // only this thread takes batches out, so head stays valid
+    return head && is_expired(wire, head) ? head : NULL;
+}
+
+void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition)
+{
+    pkf_batch *next;
+    for (pkf_batch *batch = partition->unresolved_head; batch; batch = next) {
+        next = batch->unresolved_next;
+        if (batch->resolved) continue;
+        if (!is_expired(wire, batch)) break;
+        if (!batch->in_request && !batch->parked && !unqueue(partition, batch)) continue;
+        expire_one(wire, batch);
+    }
+    for (pkf_batch *head; (head = expired_head(wire, partition)) != NULL;) {
+        if (!unqueue(partition, head)) break;
+        expire_one(wire, head);
+    }
+}
+
+static void unpark(pkf_batch *batch)
+{
+    batch->parked = false;
+    batch->partition->parked_count--;
+}
+
+static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch)
+{
+    batch->attempts++;
+    batch->maybe_written |= command->in_doubt;
+    batch->retry_ns = command->delay_ns > 0 ? wire->now + command->delay_ns : 0;
+    pkf_count(&wire->counters.batches_retried, 1);
+    pkf_count(&wire->counters.records_retried, (uint64_t)batch->count);
+    pkf_count(&batch->partition->topic->counters.records_retried, (uint64_t)batch->count);
+    pkf_wire_requeue(batch->partition, batch);
+}
+
+static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch)
+{
+    switch (command->kind) {
+    case PKF_COMMAND_REQUEUE:
+        take_back(wire, command, batch);
+        break;
+    case PKF_COMMAND_COMPLETE:
+        batch->base_offset = command->offset;
+        pkf_wire_resolve(wire, batch, 0, NULL, false);
+        break;
+    case PKF_COMMAND_SPLIT:
+        if (pkf_wire_split(wire, batch, (uint32_t)command->size) == PKF_OK) break;
+        pkf_wire_resolve(wire, batch, command->code, command->text, false);
+        break;
+    default:
+        batch->record_errors = command->record_errors;
+        batch->record_error_count = command->record_error_count;
+        command->record_errors = NULL;
+        command->record_error_count = 0;
+        pkf_wire_resolve(wire, batch, command->code, command->text, command->in_doubt);
+    }
+}
+
+// After an epoch bump: batches that wait for another try get new sequences, from 0, when they are sealed again.
+static void restart(pkf_wire *wire, pkf_partition *partition)
+{
+    if (partition == NULL) return;
+    for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
+        if (batch->resolved) continue;
+        batch->sequence = -1;
+    }
+    partition->sequenced_count = 0;
+    partition->gap = 0;
+    partition->gap_reported = 0;
+    partition->producer_id = -1; // adopt the current one, whatever it is
+    pkf_wire_evaluate(wire, partition);
+}
+
+void pkf_wire_settle(pkf_wire *wire, pkf_command *command)
+{
+    if (command->kind == PKF_COMMAND_RESTART) {
+        pkf_partition **parts = atomic_load(&command->topic->parts);
+        restart(wire, command->partition < command->topic->parts_made ? parts[command->partition] : NULL);
+        return;
+    }
+    pkf_batch *batch = command->batch;
+    pkf_partition *partition = batch->partition;
+    if (!batch->parked) return; // aborted meanwhile
+    unpark(batch);
+    if (!batch->resolved) settle_parked(wire, command, batch); // else it expired meanwhile
+    pkf_wire_evaluate(wire, partition);
+}
+
+static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t code, const char *text)
+{
+    for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
+        if (!batch->parked || batch->resolved) continue;
+        unpark(batch);
+        pkf_wire_requeue(partition, batch);
+    }
+    for (;;) {
+        pthread_mutex_lock(&partition->lock);
+        pkf_batch *head = partition->head;
+        pthread_mutex_unlock(&partition->lock);
+        if (head == NULL || !unqueue(partition, head)) break;
+        pkf_wire_resolve(wire, head, code, text, head->maybe_written);
+    }
+    pkf_wire_unready(wire, partition);
+}
+
+void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text)
+{
+    for (int32_t i = 0; i < wire->node_count; i++)
+        if (wire->nodes[i]->conn) pkf_wire_disconnect(wire, wire->nodes[i], PKF_E_CLOSED, "aborted");
+    pthread_mutex_lock(&wire->accum->topics_lock);
+    pkf_topic *topics = wire->accum->topics; // append-only: what is behind this pointer does not change
+    pthread_mutex_unlock(&wire->accum->topics_lock);
+    for (pkf_topic *topic = topics; topic; topic = topic->next) {
+        pkf_partition **parts = atomic_load(&topic->parts);
+        for (int32_t i = 0; i < topic->parts_made; i++) abort_partition(wire, parts[i], code, text);
+    }
+}
