@@ -23,13 +23,15 @@ class Column:
 
 RATE = Column("rate", "k records/s", 1e3, ",.1f", spread=True)
 CPU = Column("cpu_per_million", "client CPU s/M", form=",.3f")
+CALLER_CPU = Column("caller_cpu_per_million", "of it caller", form=",.3f")
+SYSTEM_CPU = Column("system_cpu_per_million", "of it kernel", form=",.3f")
 BROKER_CPU = Column("broker_cpu_per_million", "broker CPU s/M", form=",.3f")
 PEAK = Column("peak_rss", "peak RSS MiB", MIB, ",.0f")
 P50, P99 = Column("p50_ms", "p50 ms", form=",.3f", spread=True), Column("p99_ms", "p99 ms", form=",.3f", spread=True)
 CPU_PERCENT = Column("cpu_percent", "client CPU %", form=",.1f")
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
-    "throughput": (RATE, CPU, BROKER_CPU, PEAK),
+    "throughput": (RATE, CPU, CALLER_CPU, SYSTEM_CPU, BROKER_CPU, PEAK),
     "paced": (P50, P99, CPU_PERCENT, PEAK),
     "round-trips": (RATE, P50, P99, CPU_PERCENT),
     "call-cost": (

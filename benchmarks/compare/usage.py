@@ -51,13 +51,15 @@ class Window:
         self._broker_pid = broker_pid
         self._broker = cpu_seconds(broker_pid)
         self._cpu = own_cpu_seconds()
+        self._system = resource.getrusage(resource.RUSAGE_SELF).ru_stime
+        self._caller = time.thread_time()
         self._start = time.perf_counter()
 
     def elapsed(self) -> float:
         return time.perf_counter() - self._start
 
     def close(self, records: int) -> Figures:
-        """The figures of a stretch in which `records` records were acknowledged."""
+        """The figures of a stretch in which `records` records were acknowledged. To be called on the thread that sends."""
         seconds = self.elapsed()
         cpu = own_cpu_seconds() - self._cpu
         broker = cpu_seconds(self._broker_pid) - self._broker
@@ -68,7 +70,10 @@ class Window:
             "cpu_percent": 100 * cpu / seconds,
         }
         if records:
+            system = resource.getrusage(resource.RUSAGE_SELF).ru_stime - self._system
             figures["cpu_per_million"] = 1e6 * cpu / records
+            figures["system_cpu_per_million"] = 1e6 * system / records
+            figures["caller_cpu_per_million"] = 1e6 * (time.thread_time() - self._caller) / records
         if records and self._broker_pid:
             figures["broker_cpu_per_million"] = 1e6 * broker / records
         return figures
