@@ -17,16 +17,19 @@ from benchmarks.compare.warmup import warm_up
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser)
+    parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table`")
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Which broker, which scenarios, which clients, and for how long."""
     parser.add_argument("--broker", default="mock", metavar="mock|kafka|HOST:PORT", help="default: %(default)s")
     parser.add_argument(
         "--scenario", action="append", choices=sorted(SCENARIOS), help="repeatable; default: all the broker allows"
     )
-    parser.add_argument(
-        "--only", action="append", metavar="TEXT", help="only clients whose label contains TEXT; repeatable"
-    )
-    parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="clients whose label contains TEXT; repeatable")
     parser.add_argument("--quick", action="store_true", help="fractions of a second each: shows that it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table`")
 
 
 def run(args: argparse.Namespace) -> int:

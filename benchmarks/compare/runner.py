@@ -4,7 +4,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -91,9 +91,10 @@ def make_job(scenario: Scenario, entry: Entry, broker: Broker, topic: str, quick
     )
 
 
-def run_child(job: Job) -> Figures:
+def run_child(job: Job, prefix: Sequence[str] = ()) -> Figures:
+    """`prefix` is a command that runs another, a profiler for example."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.compare.child"],
+        [*prefix, sys.executable, "-m", "benchmarks.compare.child"],
         input=job.to_json(),
         capture_output=True,
         text=True,
