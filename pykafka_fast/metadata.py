@@ -203,7 +203,7 @@ class MetadataCache:
             self.last_success_ns = now_ns
         self._note_errors(response.topics, fetch.partial)
         self._expire_topics(now_ns)
-        brokers = {found.node_id: Broker(found.node_id, found.host, found.port, found.rack) for found in response.brokers}
+        brokers = {it.node_id: Broker(it.node_id, it.host, it.port, it.rack) for it in response.brokers}
         kept = {name: topic for name, topic in topics.items() if name in self._expiry_ns}
         self.snapshot = ClusterSnapshot(brokers, kept, response.cluster_id, response.controller_id)
         self._forget_old_addresses()
