@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pytest benchmarks` measures; `pytest benchmarks --quick` shows in under a minute that every benchmark still works."""
+"""`pytest benchmarks` measures; `pytest benchmarks --quick` shows within a minute that every benchmark works."""
 
 from collections.abc import Iterator
 

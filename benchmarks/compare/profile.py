@@ -40,18 +40,11 @@ def profile(scenario: Scenario, entry: Entry, broker: Broker, quick: bool, least
         data = str(Path(folder, "perf.data"))
         job = make_job(scenario, entry, broker, topic, quick, idle)
         figures = run_child(job, ["perf", "record", "--quiet", "--freq", "997", "--output", data, "--"])
-        command = [
-            "perf",
-            "report",
-            "--stdio",
-            "--input",
-            data,
-            "--sort",
-            "tid,dso,symbol",
-            "--percent-limit",
-            str(least),
-        ]
-        report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        # perf calls a thread's id "pid".
+        command = ["perf", "report", "--stdio", "--input", data, "--sort", "pid,dso,symbol"]
+        report = subprocess.run(
+            [*command, f"--percent-limit={least}"], capture_output=True, text=True, check=True
+        ).stdout
     broker.set_round_trip(0)
     lines = [line for line in report.splitlines() if line.strip() and not line.startswith("#")]
     return "\n".join([f"{scenario.metric}: {figures[scenario.metric]:,.6g}", *lines])

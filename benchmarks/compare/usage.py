@@ -59,7 +59,7 @@ class Window:
         return time.perf_counter() - self._start
 
     def close(self, records: int) -> Figures:
-        """The figures of a stretch in which `records` records were acknowledged. To be called on the thread that sends."""
+        """The figures of a stretch in which `records` were acknowledged. To be called on the thread that sends."""
         seconds = self.elapsed()
         cpu = own_cpu_seconds() - self._cpu
         broker = cpu_seconds(self._broker_pid) - self._broker

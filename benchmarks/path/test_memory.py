@@ -25,7 +25,7 @@ def test_resident_memory_stays(benchmark: BenchmarkFixture, producer: KafkaProdu
             send("path-1", value)
         producer.flush(60)
 
-    benchmark.pedantic(work, rounds=1 if quick else 5)
+    benchmark.pedantic(work, rounds=1 if quick else 5)  # type: ignore[no-untyped-call]
     gc.collect()
     grown = usage.resident_bytes() - before
     benchmark.extra_info["grown_mib"] = grown / 2**20

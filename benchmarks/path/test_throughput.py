@@ -32,6 +32,7 @@ def measure(benchmark: BenchmarkFixture, records: int, work: Callable[[], None])
     benchmark(counted)
     benchmark.extra_info["cpu_seconds_per_million"] = 1e6 * (usage.own_cpu_seconds() - before) / (rounds * records)
     benchmark.extra_info["resident_mib"] = usage.resident_bytes() / 2**20
+    assert benchmark.stats is not None
     benchmark.extra_info["records_per_second"] = records / benchmark.stats.stats.median
 
 
