@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .batch import BatchError, BatchHeader, check_header, peek, read_header, stamp
@@ -106,7 +106,13 @@ class PartitionLog:
         self._unchecked: list[StoredBatch] = []
 
     def append(
-        self, data: bytes | bytearray | memoryview, policy: LogPolicy, now_ms: int, leader_epoch: int, connection: int
+        self,
+        data: bytes | bytearray | memoryview,
+        policy: LogPolicy,
+        now_ms: int,
+        accept: Callable[[BatchHeader], None],
+        leader_epoch: int,
+        connection: int,
     ) -> AppendResult:
         """Check a producer's batch as a broker does and write it.
 
@@ -114,13 +120,14 @@ class PartitionLog:
             data: the batch, exactly as it stood in the request.
             policy: what this log accepts.
             now_ms: the broker's clock.
+            accept: raises BatchError if something beyond this log speaks against the batch.
             leader_epoch: the partition's leader epoch.
             connection: number of the connection it came on.
 
         Raises:
             BatchError: it is refused; nothing was written.
         """
-        header, remarks = self._check(data, policy, now_ms)
+        header, remarks = self._check(data, policy, now_ms, accept)
         if header.producer_id >= 0:
             duplicate = self.producers.find_duplicate(header)
             if duplicate is not None:
@@ -139,16 +146,26 @@ class PartitionLog:
         if header is not None and header.producer_id >= 0 and self.producers.find_duplicate(header) is None:
             self.producers.refuse(header)
 
-    def check(self, data: bytes | bytearray | memoryview, policy: LogPolicy, now_ms: int) -> None:
-        """All checks that do not depend on what is in the log.
+    def check(
+        self,
+        data: bytes | bytearray | memoryview,
+        policy: LogPolicy,
+        now_ms: int,
+        accept: Callable[[BatchHeader], None],
+    ) -> None:
+        """All checks of :meth:`append` that do not depend on what is in the log.
 
         Raises:
             BatchError: the batch is bad in itself.
         """
-        self._check(data, policy, now_ms)
+        self._check(data, policy, now_ms, accept)
 
     def _check(
-        self, data: bytes | bytearray | memoryview, policy: LogPolicy, now_ms: int
+        self,
+        data: bytes | bytearray | memoryview,
+        policy: LogPolicy,
+        now_ms: int,
+        accept: Callable[[BatchHeader], None],
     ) -> tuple[BatchHeader, list[str]]:
         header = read_header(data)
         if len(data) > policy.max_message_bytes:
@@ -158,6 +175,7 @@ class PartitionLog:
                 violation=False,
             )
         check_header(header, data, now_ms)
+        accept(header)
         return header, _check_body(header, data) if policy.strict_records else []
 
     def _write(

@@ -18,7 +18,6 @@ from .codes import Code
 __all__ = ["Record", "check_records", "decode_records", "payload"]
 
 _GZIP = 1
-_KEY_AND_VALUE = (0, 1)
 _NULL = 1  # -1 in zigzag
 
 
@@ -66,56 +65,68 @@ def _bad(index: int, problem: str) -> BatchError:
 
 
 def check_records(data: bytes | bytearray, count: int) -> int:
-    """Walk ``count`` records that must fill ``data`` exactly; the highest timestamp delta.
-
-    This loop decides how many records per second the broker can take, so it knows only the ordinary record: no
-    headers, and varints of at most two bytes (the offset delta three). Whatever does not look right to it goes to
-    :func:`_walk_record`, which judges.
+    """Check ``count`` records that must fill ``data`` exactly; the highest timestamp delta.
 
     Raises:
         BatchError: INVALID_RECORD, naming the index of the first bad record.
     """
-    size = len(data)
+    position, highest = _walk(data, count)
+    if position != len(data):
+        raise _bad(count, f"{len(data) - position} bytes follow the last of {count} records")
+    return highest
+
+
+def _walk(data: bytes | bytearray, count: int) -> tuple[int, int]:
+    """The position after ``count`` records and their highest timestamp delta.
+
+    This loop decides how many records per second the broker can take, so it knows only the ordinary one: no headers,
+    varints of at most two bytes (the offset delta three). What does not look right to it goes to
+    :func:`_walk_record`, which judges.
+    """
     position = 0
     highest = -(1 << 63)
     for index in range(count):
         start = position
         try:
             length = data[position]
-            position += 1
             odd = length & 1
             if length > 127:
-                length += (data[position] << 7) - 128
-                odd |= data[position] >> 7
+                odd |= data[position + 1] >> 7
+                length += (data[position + 1] << 7) - 128
                 position += 1
-            end = position + (length >> 1)
-            delta = data[position + 1]
-            odd |= data[position] | delta & 1
-            position += 2
+            end = position + 1 + (length >> 1)
+            delta = data[position + 2]
+            odd |= data[position + 1] | delta & 1
+            position += 3
             if delta > 127:
-                delta += (data[position] << 7) - 128
                 odd |= data[position] >> 7
+                delta += (data[position] << 7) - 128
                 position += 1
             if index < 64:
                 odd |= data[position] ^ index << 1
                 position += 1
             else:
                 odd |= data[position] ^ (index << 1 & 0x7F | 0x80)
-                odd |= data[position + 1] ^ (index >> 6 if index < 8192 else index >> 6 & 0x7F | 0x80)
                 position += 2
-                if index >= 8192:
-                    odd |= data[position] ^ index >> 13 | index >> 20
+                if index < 8192:
+                    odd |= data[position - 1] ^ index >> 6
+                else:
+                    odd |= data[position - 1] ^ (index >> 6 & 0x7F | 0x80) | data[position] ^ index >> 13 | index >> 20
                     position += 1
-            for _ in _KEY_AND_VALUE:
-                length = data[position]
+            length = data[position]  # of the key; a third varint byte makes it so long that the end is missed
+            if length > 127:
+                length += (data[position + 1] << 7) - 128
                 position += 1
-                if length > 127:
-                    odd |= data[position] >> 7 | length & 1
-                    length += (data[position] << 7) - 128
-                    position += 1
-                if length != _NULL:
-                    odd |= length & 1
-                    position += length >> 1
+            if length != _NULL:
+                odd |= length & 1
+            position += 1 + (length >> 1)
+            length = data[position]  # of the value
+            if length > 127:
+                length += (data[position + 1] << 7) - 128
+                position += 1
+            if length != _NULL:
+                odd |= length & 1
+            position += 1 + (length >> 1)
             odd |= data[position]
         except IndexError:
             odd, end = 1, 0
@@ -126,9 +137,7 @@ def check_records(data: bytes | bytearray, count: int) -> int:
         if delta > highest:
             highest = delta
         position = end
-    if position != size:
-        raise _bad(count, f"{size - position} bytes follow the last of {count} records")
-    return highest
+    return position, highest
 
 
 def _varint(data: bytes | bytearray, position: int, index: int, what: str, bits: int = 32) -> tuple[int, int]:

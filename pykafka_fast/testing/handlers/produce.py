@@ -13,7 +13,7 @@ from ...protocol.produce import (
     TopicProduceRequest,
     TopicProduceResponse,
 )
-from ..batch import BatchError, peek
+from ..batch import BatchError, BatchHeader
 from ..cluster import Partition, Topic, now_ms
 from ..codes import Code, code_name
 from ..script import Fault
@@ -109,12 +109,15 @@ def _append(
     context: Context, topic: Topic, partition: Partition, records: bytes, fault: Fault | None
 ) -> PartitionProduceResponse:
     log, clock = partition.log, now_ms()
-    _check_claims(context, records)
+
+    def accept(header: BatchHeader) -> None:
+        _check_claims(context, header)
+
     if fault is not None and not fault.after_append:
-        log.check(records, topic.policy, clock)
+        log.check(records, topic.policy, clock, accept)
         raise _scripted(fault)
     before = log.end_offset
-    result = log.append(records, topic.policy, clock, partition.leader_epoch, context.connection)
+    result = log.append(records, topic.policy, clock, accept, partition.leader_epoch, context.connection)
     context.record_count += log.end_offset - before
     for remark in result.remarks:
         context.violation(f"{topic.name}-{partition.index}: {remark}; accepted")
@@ -125,11 +128,8 @@ def _append(
     )
 
 
-def _check_claims(context: Context, records: bytes) -> None:
+def _check_claims(context: Context, header: BatchHeader) -> None:
     """Check what the batch says against the request and the cluster."""
-    header = peek(records)
-    if header is None:
-        return
     if header.codec == _ZSTD and context.version < _ZSTD_VERSION:
         raise BatchError(Code.UNSUPPORTED_COMPRESSION_TYPE, f"zstd in Produce v{context.version}, allowed from v7 on")
     if header.producer_id >= 0 and not context.cluster.knows_producer_id(header.producer_id):
