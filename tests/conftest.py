@@ -13,7 +13,7 @@ from tools import readback
 
 ROOT = Path(__file__).parent.parent
 # Cheap and telling first. A folder that is not named runs after these, top-level files after the folders.
-ORDER = ["csrc", "reference", "core", "unit", "testing", "path", "mock", "cluster", "stress", "compat"]
+ORDER = ["csrc", "reference", "core", "unit", "tools", "testing", "path", "mock", "cluster", "stress", "compat"]
 # pytest-timeout interrupts Python code; this ends a process whose main thread is stuck in C, after showing every stack.
 HANG_GRACE_S = 60.0
 

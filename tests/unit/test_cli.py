@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line with a producer that only remembers; tests/path/test_cli.py has the real one."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Callable
@@ -18,7 +20,7 @@ Delivery = Callable[[object, BaseException | None], None]
 class RememberingProducer:
     """Delivers at once; raises or fails as told by class attributes."""
 
-    made: "ClassVar[list[RememberingProducer]]" = []
+    made: ClassVar[list[RememberingProducer]] = []
     fail: ClassVar[dict[bytes, BaseException]] = {}
     partitions_error: BaseException | None = None
     send_error: BaseException | None = None
