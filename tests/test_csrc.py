@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("flavour", ["plain", "asan", "tsan"])
+@pytest.mark.parametrize("flavour", ["plain", "debug", "asan", "tsan"])
 def test_c_library(flavour: str, root: Path) -> None:
     done = subprocess.run(
         ["make", "-C", "tests/csrc", flavour], cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True

@@ -52,7 +52,7 @@ install_line() {
         esac
     elif command -v dnf >/dev/null 2>&1; then
         case $1 in
-            python) echo "dnf install -y python3.12 python3.12-devel gcc glibc-devel" ;;
+            python) echo "dnf install -y python3.12 python3.12-devel gcc glibc-devel libasan libtsan libubsan" ;;
             java) echo "dnf install -y java-17-openjdk-headless maven" ;;
         esac
     elif command -v apk >/dev/null 2>&1; then
