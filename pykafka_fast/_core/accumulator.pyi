@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Door to the record accumulator (csrc/pkf_accum.h)."""
+
+from collections.abc import Sequence
+
+class Accumulator:
+    """Buffers of one producer: topics, partitions, batches, and the pool of memory behind them."""
+
+    def __init__(
+        self,
+        *,
+        buffer_memory: int,
+        batch_size: int,
+        batch_max_size: int,
+        max_request_size: int,
+        linger_ms: float,
+        delivery_timeout_ms: float,
+        partitioner: str = "sticky",
+        ignore_keys: bool = False,
+        adaptive: bool = True,
+        max_callbacks: int = 262_144,
+    ) -> None: ...
+    def topic(self, name: str) -> Topic:
+        """The handle of a topic, made on first use."""
+    def topics(self) -> list[str]: ...
+    def flush_begin(self) -> None:
+        """Everything is sendable until flush_end()."""
+    def flush_end(self) -> None: ...
+    def wait_live(self, timeout: float | None) -> bool:
+        """Wait for all that is not done at this moment, callbacks included. False: the time ran out. Serves signals."""
+    def close_delivery(self) -> None: ...
+    def close(self) -> None:
+        """No more appends; who waits for memory is woken and refused."""
+    def pool_stats(self) -> dict[str, int]: ...
+    def topic_counters(self) -> dict[str, dict[str, int]]: ...
+    def pending_callbacks(self) -> int: ...
+    def lost(self) -> dict[str, int]:
+        """Records by topic that are not done."""
+
+class Topic:
+    """Handle of one topic in one accumulator."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def partition_count(self) -> int:
+        """0 while unknown."""
+    def set_route(self, leaders: Sequence[int]) -> None:
+        """Partitions known from now on (one entry each), -1 where no leader is known."""
+    def set_batch_ceiling(self, size: int) -> None:
+        """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""
+    def forget(self) -> None:
+        """The next send waits for metadata."""
