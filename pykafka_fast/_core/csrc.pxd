@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# The only declarations of our own C code. Only what is called; tests/test_pxd.py checks each against its header.
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+# The C library in csrc/, as its headers say. Doors cimport from here; no other file declares our own C.
 
-# ---- status, clocks ---------------------------------------------------------------------------------------------------
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "pkf_status.h" nogil:
-    ctypedef int pkf_status
-    enum:
+    ctypedef enum pkf_status:
         PKF_OK
         PKF_E_NOMEM
         PKF_E_TOO_LARGE
@@ -21,35 +19,62 @@ cdef extern from "pkf_status.h" nogil:
         PKF_NEED_METADATA
         PKF_NEED_SLAB
         PKF_NEED_BUDGET
-    const char *pkf_status_name(int status)
-    const char *pkf_status_text(int status)
+    const char *pkf_status_name(int status) noexcept
+    const char *pkf_status_text(int status) noexcept
 
-cdef extern from "pkf_socket.h" nogil:
-    ctypedef struct pkf_wakeup:
-        int read_fd
-        int write_fd
-    int64_t pkf_monotonic_ns()
-    int64_t pkf_realtime_ms()
-
-# ---- bytes, records, slabs --------------------------------------------------------------------------------------------
+# ---- bytes, records, checksums, hashes, slabs ------------------------------------------------------------------------
 
 cdef extern from "pkf_bytes.h" nogil:
     ctypedef struct pkf_span:
         const uint8_t *base
         size_t len
+    ctypedef struct pkf_cursor:
+        const uint8_t *base
+        size_t len
+        size_t pos
+        bint failed
+    pkf_cursor pkf_cursor_over(const void *base, size_t len) noexcept
+    size_t pkf_cursor_remaining(const pkf_cursor *c) noexcept
+
+cdef extern from "pkf_crc32c.h" nogil:
+    ctypedef uint32_t (*pkf_crc32c_fn)(uint32_t crc, const void *data, size_t len) noexcept
+    pkf_crc32c_fn pkf_crc32c_select(const char *name) noexcept
+    const char *pkf_crc32c_name(size_t index) noexcept
+
+cdef extern from "pkf_murmur2.h" nogil:
+    int32_t pkf_murmur2(const void *data, size_t len) noexcept
 
 cdef extern from "pkf_record.h" nogil:
     ctypedef struct pkf_header:
         pkf_span key
         pkf_span value
+    ctypedef struct pkf_record:
+        size_t size
+        int64_t ts_delta
+        int32_t offset_delta
+        int32_t header_count
+        int8_t attributes
+        pkf_span key
+        pkf_span value
+        pkf_cursor headers
+    size_t pkf_record_size(int64_t ts_delta, int32_t offset_delta, const pkf_span *key, const pkf_span *value,
+                           const pkf_header *headers, int32_t header_count, uint32_t *body_len) noexcept
+    uint8_t *pkf_record_write(uint8_t *dst, uint32_t body_len, int64_t ts_delta, int32_t offset_delta,
+                              const pkf_span *key, const pkf_span *value, const pkf_header *headers,
+                              int32_t header_count) noexcept
+    uint64_t pkf_record_upper_bound(const pkf_span *key, const pkf_span *value, const pkf_header *headers,
+                                    int32_t header_count) noexcept
+    pkf_status pkf_record_read(pkf_cursor *c, pkf_record *record) noexcept
+    pkf_status pkf_record_next_header(pkf_cursor *headers, pkf_header *header) noexcept
 
 cdef extern from "pkf_slab.h" nogil:
-    ctypedef struct pkf_pool
     ctypedef struct pkf_slab:
         uint8_t *base
         size_t size
+    ctypedef struct pkf_pool:
+        pass
     ctypedef struct pkf_waiter:
-        size_t size
+        pass
     ctypedef struct pkf_pool_stats:
         size_t budget
         int64_t available
@@ -62,14 +87,32 @@ cdef extern from "pkf_slab.h" nogil:
         uint64_t exhausted
         uint64_t wait_ns
         uint64_t given_back
-    pkf_status pkf_pool_try(pkf_pool *pool, size_t size, pkf_slab **slab)
-    pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size)
-    pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns)
-    pkf_status pkf_pool_wait_take(pkf_pool *pool, pkf_waiter *waiter, pkf_slab **slab)
-    void pkf_pool_wait_cancel(pkf_pool *pool, pkf_waiter *waiter)
-    void pkf_pool_release(pkf_pool *pool, pkf_slab *slab)
-    void pkf_pool_close(pkf_pool *pool)
-    void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats)
+    pkf_pool *pkf_pool_new(size_t budget) noexcept
+    pkf_status pkf_pool_free(pkf_pool *pool) noexcept
+    size_t pkf_pool_round(size_t size) noexcept
+    pkf_status pkf_pool_ready(pkf_pool *pool, size_t size, pkf_slab **slab) noexcept
+    pkf_status pkf_pool_try(pkf_pool *pool, size_t size, pkf_slab **slab) noexcept
+    pkf_status pkf_pool_overdraft(pkf_pool *pool, size_t size, pkf_slab **slab) noexcept
+    pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size) noexcept
+    pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns) noexcept
+    pkf_status pkf_pool_wait_take(pkf_pool *pool, pkf_waiter *waiter, pkf_slab **slab) noexcept
+    void pkf_pool_wait_cancel(pkf_pool *pool, pkf_waiter *waiter) noexcept
+    void pkf_pool_release(pkf_pool *pool, pkf_slab *slab) noexcept
+    void pkf_pool_close(pkf_pool *pool) noexcept
+    bint pkf_pool_waiting(const pkf_pool *pool) noexcept
+    void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats) noexcept
+
+# ---- end of that section ---------------------------------------------------------------------------------------------
+
+# ---- clocks, wake-up -------------------------------------------------------------------------------------------------
+
+cdef extern from "pkf_socket.h" nogil:
+    int64_t PKF_NEVER
+    ctypedef struct pkf_wakeup:
+        int read_fd
+        int write_fd
+    int64_t pkf_monotonic_ns() noexcept
+    int64_t pkf_realtime_ms() noexcept
 
 # ---- batches ----------------------------------------------------------------------------------------------------------
 
@@ -110,12 +153,12 @@ cdef extern from "pkf_batch.h" nogil:
         uint32_t cookie_count
         pkf_batch *completed_next
     pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code,
-                                    const char *message, bint in_doubt)
-    void pkf_batch_ref(pkf_batch *batch)
-    void pkf_batch_unref(pkf_batch *batch)
-    uint32_t pkf_batch_state(const pkf_batch *batch)
-    pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index)
-    int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message)
+                                    const char *message, bint in_doubt) noexcept
+    void pkf_batch_ref(pkf_batch *batch) noexcept
+    void pkf_batch_unref(pkf_batch *batch) noexcept
+    uint32_t pkf_batch_state(const pkf_batch *batch) noexcept
+    pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index) noexcept
+    int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message) noexcept
 
 # ---- accumulator ------------------------------------------------------------------------------------------------------
 
@@ -178,29 +221,29 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_slot *slot
         size_t need
         bint wake
-    pkf_accum *pkf_accum_new(const pkf_accum_config *config)
-    void pkf_accum_ref(pkf_accum *accum)
-    void pkf_accum_unref(pkf_accum *accum)
-    pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append)
-    void pkf_accum_wake(pkf_accum *accum)
-    void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch)
-    pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count)
-    void pkf_accum_close(pkf_accum *accum)
-    void pkf_accum_force(pkf_accum *accum, int by)
+    pkf_accum *pkf_accum_new(const pkf_accum_config *config) noexcept
+    void pkf_accum_ref(pkf_accum *accum) noexcept
+    void pkf_accum_unref(pkf_accum *accum) noexcept
+    pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) noexcept
+    void pkf_accum_wake(pkf_accum *accum) noexcept
+    void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch) noexcept
+    pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count) noexcept
+    void pkf_accum_close(pkf_accum *accum) noexcept
+    void pkf_accum_force(pkf_accum *accum, int by) noexcept
 
 cdef extern from "pkf_topic.h" nogil:
-    pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len)
-    pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders)
-    void pkf_topic_forget(pkf_topic *topic)
+    pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) noexcept
+    pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders) noexcept
+    void pkf_topic_forget(pkf_topic *topic) noexcept
 
 cdef extern from "pkf_completion.h" nogil:
-    pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bint delivered, int64_t slice_ns)
-    pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object)
-    pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list)
-    pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch)
-    void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies)
-    void pkf_accum_close_delivery(pkf_accum *accum)
-    pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns)
+    pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bint delivered, int64_t slice_ns) noexcept
+    pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object) noexcept
+    pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) noexcept
+    pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) noexcept
+    void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) noexcept
+    void pkf_accum_close_delivery(pkf_accum *accum) noexcept
+    pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) noexcept
 
 # ---- wire -------------------------------------------------------------------------------------------------------------
 
@@ -262,9 +305,9 @@ cdef extern from "pkf_event.h" nogil:
         int32_t record_error_count
     ctypedef struct pkf_events:
         pkf_wakeup wakeup
-    void pkf_event_free(pkf_event *event)
-    pkf_event *pkf_events_take(pkf_events *events)
-    pkf_command *pkf_command_new(pkf_command_kind kind)
+    void pkf_event_free(pkf_event *event) noexcept
+    pkf_event *pkf_events_take(pkf_events *events) noexcept
+    pkf_command *pkf_command_new(pkf_command_kind kind) noexcept
 
 cdef extern from "pkf_conn.h" nogil:
     ctypedef struct pkf_node_counters:
@@ -279,7 +322,6 @@ cdef extern from "pkf_conn.h" nogil:
         uint64_t throttle_max_ms
 
 cdef extern from "pkf_round.h" nogil:
-    int64_t PKF_NEVER
     ctypedef struct pkf_wire_config:
         char client_id[256]
         int16_t acks
@@ -320,10 +362,10 @@ cdef extern from "pkf_round.h" nogil:
     ctypedef struct pkf_wire:
         pkf_events events
         pkf_wire_counters counters
-    pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
-    pkf_status pkf_wire_start(pkf_wire *wire)
-    void pkf_wire_join(pkf_wire *wire)
-    void pkf_wire_free(pkf_wire *wire)
-    void pkf_wire_command(pkf_wire *wire, pkf_command *command)
-    uint64_t pkf_counter_take(uint64_t *counter)
-    int32_t pkf_wire_node_counters(pkf_wire *wire, int32_t index, pkf_node_counters *counters)
+    pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) noexcept
+    pkf_status pkf_wire_start(pkf_wire *wire) noexcept
+    void pkf_wire_join(pkf_wire *wire) noexcept
+    void pkf_wire_free(pkf_wire *wire) noexcept
+    void pkf_wire_command(pkf_wire *wire, pkf_command *command) noexcept
+    uint64_t pkf_counter_take(uint64_t *counter) noexcept
+    int32_t pkf_wire_node_counters(pkf_wire *wire, int32_t index, pkf_node_counters *counters) noexcept
