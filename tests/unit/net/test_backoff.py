@@ -28,9 +28,7 @@ def test_no_delay_exceeds_the_maximum_with_jitter() -> None:
     assert [backoff(100, 1000, 0.999999).delay_ms(n) for n in range(4, 100, 19)] == [1000] * 6
 
 
-@pytest.mark.parametrize(
-    ("initial_ms", "max_ms", "expected"), [(100, 100, 100), (500, 9, 9), (0, 0, 0), (50, 0, 0)]
-)
+@pytest.mark.parametrize(("initial_ms", "max_ms", "expected"), [(100, 100, 100), (500, 9, 9), (0, 0, 0), (50, 0, 0)])
 def test_without_room_to_grow_the_delay_is_constant_and_exact(initial_ms: int, max_ms: int, expected: int) -> None:
     assert [ExponentialBackoff(initial_ms, max_ms).delay_ms(n) for n in (0, 1, 50)] == [expected] * 3
 
