@@ -9,28 +9,47 @@ from pathlib import Path
 
 import pytest
 
-# L0. A C file may include its own header and the headers that stand before it here; a .c may include any of these.
+# L0. A C file may include its own header and the headers that stand before that one here.
 HEADERS = """
-    pkf_status pkf_bytes pkf_crc32c pkf_murmur2 pkf_slab pkf_chunk pkf_record pkf_codec pkf_socket
+    pkf_status pkf_bytes pkf_text pkf_crc32c pkf_murmur2 pkf_slab pkf_chunk pkf_record pkf_codec pkf_socket
     pkf_batch pkf_legacy pkf_accum pkf_topic pkf_deadline pkf_completion pkf_event pkf_workers
     pkf_request pkf_response pkf_conn pkf_round
 """.split()
-# Parts of a header's implementation that are files of their own.
-PART_OF = {"crc32c_portable": "pkf_crc32c", "crc32c_sse42": "pkf_crc32c", "crc32c_armv8": "pkf_crc32c"}
+# Files that implement another file's header.
+PART_OF = {
+    "crc32c_portable": "pkf_crc32c",
+    "crc32c_sse42": "pkf_crc32c",
+    "crc32c_armv8": "pkf_crc32c",
+    "pkf_collect": "pkf_round",
+    "pkf_link": "pkf_round",
+    "pkf_settle": "pkf_round",
+    "pkf_split": "pkf_round",
+}
 # These know nothing of the rest but how to say no, and bytes.
-LEAVES = {"pkf_bytes", "pkf_crc32c", "pkf_murmur2", "pkf_slab", "pkf_record", "pkf_codec", "pkf_socket"}
+LEAVES = """
+    pkf_bytes pkf_text pkf_crc32c pkf_murmur2 pkf_slab pkf_record pkf_codec pkf_socket pkf_request pkf_response
+""".split()
 LEAF_MAY_INCLUDE = {"pkf_status", "pkf_bytes"}
+# Against the order, each with its reason. May only shrink.
+UPWARDS = {
+    ("pkf_slab.c", "pkf_chunk.h"),  # the chunks are the pool's own store
+    ("pkf_batch.c", "pkf_accum.h"),  # a batch keeps its accumulator alive
+    ("pkf_accum.c", "pkf_topic.h"),  # the accumulator frees its topics
+}
 FREE_SYSTEM_HEADERS = set(
     "errno.h limits.h pthread.h stdalign.h stdatomic.h stdbool.h stddef.h stdint.h stdlib.h string.h time.h".split()
 )
-# What only the named file may use; "the only system calls" are in pkf_socket, memory from the system in pkf_chunk.
+# What only the named file may use: system calls are pkf_socket's, memory from the system is pkf_chunk's.
 OWNED_SYSTEM_HEADERS = {
     "pkf_socket": set("fcntl.h netinet/tcp.h poll.h sys/eventfd.h sys/socket.h sys/uio.h unistd.h".split()),
     "pkf_chunk": {"sys/mman.h", "unistd.h"},
     "pkf_slab": {"unistd.h"},
+    "pkf_request": {"sys/uio.h"},
+    "pkf_event": {"unistd.h"},
+    "pkf_round": {"signal.h"},
     "crc32c_sse42": {"nmmintrin.h", "wmmintrin.h"},
     "crc32c_armv8": {"arm_acle.h", "arm_neon.h", "sys/auxv.h", "sys/sysctl.h"},
-}  # fmt: skip
+}
 
 # L2 to L7: the first matching prefix of the module's name gives its layer.
 LAYERS = {
@@ -42,6 +61,7 @@ LAYERS = {
     "cli": 7,
     "__main__": 7,
     "__init__": 7,
+    "cluster": 4,
     "metadata": 4,
     "delivery": 4,
     "idempotence": 4,
@@ -58,6 +78,9 @@ LEAF_MODULES = set(
 CORE_MAY_IMPORT = {"errors", "types"}
 # The command line and the shims use what any user uses.
 PUBLIC_ONLY = {"compat", "cli", "__main__"}
+PUBLIC_MODULES = {"__init__", "errors"}
+# Inside one layer, against "only from lower layers".
+SAME_LAYER = {("metadata", "cluster")}
 
 
 def c_files(root: Path) -> list[Path]:
@@ -65,21 +88,24 @@ def c_files(root: Path) -> list[Path]:
 
 
 def test_c_includes(root: Path) -> None:
-    wrong = []
+    wrong, upwards = [], set()
     for file in c_files(root):
         unit = PART_OF.get(file.stem, file.stem)
         assert unit in HEADERS, f"{file.name}: give it a place in HEADERS"
         for mark, name in re.findall(r'^\s*#\s*include\s+([<"])([^>"]+)', file.read_text(), re.MULTILINE):
-            if not (may_include(unit, name[:-2]) if mark == '"' else may_use(file.stem, name)):
+            if mark == '"' and (file.name, name) in UPWARDS:
+                upwards.add((file.name, name))
+            elif not (may_include(unit, name[:-2]) if mark == '"' else may_use(file.stem, name)):
                 wrong.append(f"{file.name} includes {name}")
     assert not wrong
+    assert upwards == UPWARDS
 
 
 def may_include(unit: str, other: str) -> bool:
     if unit == other:
         return True
     if unit in LEAVES:
-        return other in LEAF_MAY_INCLUDE or (unit, other) == ("pkf_slab", "pkf_chunk")
+        return other in LEAF_MAY_INCLUDE
     return other in HEADERS and HEADERS.index(other) < HEADERS.index(unit)
 
 
@@ -166,12 +192,12 @@ def allowed(importer: str, target: str) -> bool:
     if here == there:
         return True
     if here in PUBLIC_ONLY:
-        return target == "__init__" or (here, there) == ("__main__", "cli")
+        return target in PUBLIC_MODULES or (here, there) == ("__main__", "cli")
     if there in PUBLIC_ONLY:
         return False
     if layer(importer) == LEAF_LAYER:
         return layer(target) == LEAF_LAYER
-    if importer == "__init__":
+    if importer == "__init__" or (importer, target) in SAME_LAYER:
         return True
     return layer(target) < layer(importer)
 
@@ -232,6 +258,8 @@ def test_cython_imports(root: Path) -> None:
 
 def cython_may_import(origin: str, names: str) -> bool:
     name = origin or names.split(" as ")[0].strip()
+    if name == "pykafka_fast":
+        return set(re.split(r"\s*,\s*", names.strip("() "))) <= CORE_MAY_IMPORT
     top = name.split(".")[0]
     if top in {"libc", "cpython", "cython", "posix"} or top in sys.stdlib_module_names:
         return True

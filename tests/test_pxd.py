@@ -85,7 +85,7 @@ class Declarations:
 
     def _check_variable(self, base: Any, declarator: Any) -> str:
         name, c_type = self._declared(base, declarator)
-        if isinstance(declarator, Nodes.CFuncDeclaratorNode) or "(*" in c_type:
+        if c_type.endswith(")"):
             return same(f"__typeof__({name})", c_type, name)
         # A constant may be a macro of another type; its value must fit the one declared.
         return f"__attribute__((unused)) static {c_type.removeprefix('const ')} check_{name}(void) {{ return {name}; }}"
@@ -99,13 +99,8 @@ class Declarations:
             if isinstance(declarator, Nodes.CNameDeclaratorNode):
                 return declarator.cname or declarator.name, text + suffix
             if isinstance(declarator, Nodes.CPtrDeclaratorNode):
-                inner = declarator.base
-                if isinstance(inner, Nodes.CFuncDeclaratorNode | Nodes.CArrayDeclaratorNode):
-                    raise TypeError(
-                        f"line {declarator.pos[1]}: a function that returns a pointer to an array or function"
-                    )
                 text += " *"
-                declarator = inner
+                declarator = declarator.base
             elif isinstance(declarator, Nodes.CArrayDeclaratorNode):
                 size = "" if declarator.dimension is None else str(declarator.dimension.value)
                 suffix = f"[{size}]{suffix}"
@@ -176,6 +171,7 @@ typedef enum color { RED, GREEN = 5 } color;
 #define LIMIT 7u
 static inline int64_t sum(const pair *p, size_t n, visit v) { (void)p; (void)v; return (int64_t)n; }
 void tell(struct tagged *t, color c);
+const char *name_of(color c);
 """
 GOOD = """
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -188,6 +184,7 @@ cdef extern from "h.h" nogil:
     cdef struct tagged:
         pass
     ctypedef int (*visit)(void *cookie, const pair *p) noexcept
+    const char *name_of(color c) noexcept
     ctypedef enum color:
         RED
         GREEN
@@ -218,6 +215,7 @@ def test_good_declarations_pass(tmp_path: Path) -> None:
         ("tagged *t, color c", "tagged *t", "tell is not"),
         ("bint d", "bint b", "pair.b is not bint"),
         ("GREEN", "BLUE", "BLUE"),
+        ("const char *name_of", "char *name_of", "name_of is not char *"),
         ("void tell", "void told", "told"),
     ],
 )
