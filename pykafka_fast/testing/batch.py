@@ -26,7 +26,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from crc32c import crc32c
+from .._core.crc32c import crc32c
 from .codes import Code
 
 __all__ = ["HEADER_SIZE", "BatchError", "BatchHeader", "check_header", "next_sequence", "peek", "read_header", "stamp"]

@@ -26,7 +26,8 @@ class EmbeddedBroker(Faults):
 
     It speaks the protocol of Apache Kafka 2.1 to 4.1 as far as producers and assigning consumers need it, checks what
     a real broker checks, and notes in :attr:`violations` what a client did wrong. It knows no transactions, consumer
-    groups, TLS or SASL.
+    groups, TLS or SASL. Of batches compressed with snappy, lz4 or zstd it checks the header and serves them as they
+    are; :meth:`records` cannot show them.
 
     ::
 
@@ -128,7 +129,7 @@ class EmbeddedBroker(Faults):
             for topic in self._cluster.topics.values():
                 for partition in topic.partitions:
                     for problem in partition.log.check_deferred():
-                        self._service.violations.append(f"{topic.name}-{partition.index}: {problem}")
+                        self._service.violation(f"{topic.name}-{partition.index}", problem)
             return list(self._service.violations)
 
     @property
@@ -140,6 +141,11 @@ class EmbeddedBroker(Faults):
     def requests_of(self, api: str) -> list[Request]:
         """The requests of one API, for example ``"Produce"``."""
         return [request for request in self.requests if request.api == api]
+
+    def request_count(self, api: str) -> int:
+        """How many requests of one API there were; costs nothing."""
+        with self._service.changed:
+            return self._service.request_counts[api]
 
     def records(self, topic: str, partition: int | None = None) -> list[Record]:
         """The records of a topic or of one partition, partition by partition, in offset order.
@@ -193,7 +199,7 @@ class EmbeddedBroker(Faults):
         Raises:
             TimeoutError: there were fewer within ``timeout`` seconds.
         """
-        self.wait(lambda broker: len(broker.requests_of(api)) >= count, timeout)
+        self.wait(lambda broker: broker.request_count(api) >= count, timeout)
         return self.requests_of(api)
 
     # Topics

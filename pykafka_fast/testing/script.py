@@ -113,7 +113,7 @@ class Script:
         if rule.times is not None and rule.times < 1:
             raise ValueError(f"times must be positive or None for ever, not {rule.times!r}")
         with self._lock:
-            self._rules.append(rule)
+            self._rules = [*(earlier for earlier in self._rules if not earlier.is_over), rule]
 
     def clear(self, kind: str | None = None) -> None:
         """End all rules, or those of one kind."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,6 +70,7 @@ class BrokerService:
         self.changed = threading.Condition(threading.RLock())
         self.violations: list[str] = []
         self.requests: deque[Request] = deque(maxlen=_REMEMBERED_REQUESTS)
+        self.request_counts: Counter[str] = Counter()
         self.versions = {node_id: served_versions() for node_id in cluster.nodes}
         self.held: set[tuple[int | None, int | None]] = set()  # (API, node), None for all
         self.muted: set[int | None] = set()  # nodes, None for all
@@ -91,10 +92,11 @@ class BrokerService:
     def bad_frame(self, connection: Connection, problem: str) -> None:
         """Note that a client broke the framing."""
         with self.changed:
-            self._violation(f"connection {connection.number}", problem + "; disconnected")
+            self.violation(f"connection {connection.number}", problem + "; disconnected")
             self.changed.notify_all()
 
-    def _violation(self, where: str, problem: str) -> None:
+    def violation(self, where: str, problem: str) -> None:
+        """Note, and log, what a client did wrong."""
         text = f"{where}: {problem}"
         log.warning("%s", text)
         self.violations.append(text)
@@ -105,7 +107,7 @@ class BrokerService:
             try:
                 header, offset = RequestHeader.decode(frame)
             except KafkaProtocolError as error:
-                self._violation(f"connection {connection.number}", f"{error}; disconnected")
+                self.violation(f"connection {connection.number}", f"{error}; disconnected")
                 self.changed.notify_all()
                 return _hang_up(-1)
             context = self._context(connection, header, frame, offset)
@@ -130,11 +132,12 @@ class BrokerService:
             script=self.script,
             versions=self.versions[connection.node_id],
             throttle_ms=throttle.amount if isinstance(throttle, Reply) else 0,
-            violation=lambda problem: self._violation(where, problem),
+            violation=lambda problem: self.violation(where, problem),
         )
 
     def _note(self, context: Context) -> None:
         header = context.header
+        self.request_counts[api_name(header.api)] += 1
         self.requests.append(
             Request(
                 api=api_name(header.api),

@@ -111,16 +111,16 @@ def test_record_errors(broker: EmbeddedBroker, wire: Wire) -> None:
 
 
 def test_delay_is_one_way_long(broker: EmbeddedBroker, wire: Wire) -> None:
-    broker.delay("Produce", 150)
+    broker.delay("Produce", 400)
     start = time.monotonic()
     wire.send(ONE * 4)
     for _ in range(4):
         wire.receive()
-    assert 0.15 <= time.monotonic() - start < 0.45
+    assert 0.4 <= time.monotonic() - start < 1.2
     broker.delay("Produce", 0)
     start = time.monotonic()
     errors_of(wire)
-    assert time.monotonic() - start < 0.15
+    assert time.monotonic() - start < 0.4
 
 
 def test_throttle(broker: EmbeddedBroker, wire: Wire) -> None:
@@ -337,15 +337,15 @@ def test_scripting_while_clients_work(broker: EmbeddedBroker, connect: Callable[
 
     worker = threading.Thread(target=work)
     worker.start()
-    applied = 0
+    rules = []
     for _ in range(50):
         rule = broker.fail("Produce", STORAGE, times=None)
         broker.wait(lambda b, rule=rule: rule.applied > 0)
         rule.cancel()
-        applied += rule.applied
+        rules.append(rule)
     done.set()
     worker.join(10)
-    assert seen.count(STORAGE) == applied
+    assert seen.count(STORAGE) == sum(rule.applied for rule in rules)
     assert seen.count(0) == broker.record_count("t")
 
 
