@@ -200,8 +200,10 @@ pkf_slab *pkf_chunks_take_cold_locked(pkf_chunks *chunks, int class_index) {
     pkf_chunk *chunk = chunks->partial[class_index];
     if (!chunk) return NULL;
     pkf_slab *slab = chunk->cold;
-    if (slab) chunk->cold = slab->next;
-    else slab = fill_in_fresh(chunk);
+    if (slab)
+        chunk->cold = slab->next;
+    else
+        slab = fill_in_fresh(chunk);
     if (--chunk->idle == 0) unlink_partial(chunks, chunk);
     slab->next = slab->prev = NULL;
     slab->state = PKF_SLAB_ACQUIRED;

@@ -3,7 +3,8 @@
 
 uint64_t pkf_record_headers_size(const pkf_header *headers, int32_t header_count) {
     uint64_t size = pkf_varint_size(header_count);
-    for (int32_t i = 0; i < header_count; i++) size += pkf_field_size(&headers[i].key) + pkf_field_size(&headers[i].value);
+    for (int32_t i = 0; i < header_count; i++)
+        size += pkf_field_size(&headers[i].key) + pkf_field_size(&headers[i].value);
     return size;
 }
 

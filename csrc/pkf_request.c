@@ -70,8 +70,10 @@ static uint8_t *write_raw(uint8_t *p, const pkf_span *s) {
 }
 
 static uint8_t *write_string(uint8_t *p, const pkf_span *s, bool compact) {
-    if (compact) p = pkf_uvarint_write(p, s->base ? s->len + 1 : 0);
-    else p = pkf_store_be16(p, s->base ? (uint16_t)s->len : UINT16_MAX);
+    if (compact)
+        p = pkf_uvarint_write(p, s->base ? s->len + 1 : 0);
+    else
+        p = pkf_store_be16(p, s->base ? (uint16_t)s->len : UINT16_MAX);
     return write_raw(p, s);
 }
 
@@ -98,7 +100,8 @@ static uint8_t *write_head(uint8_t *p, const pkf_request_head *head, bool flexib
 static bool same_topic(const pkf_request_batch *a, const pkf_request_batch *b, bool by_id) {
     if (by_id) return a->topic_id == b->topic_id || memcmp(a->topic_id, b->topic_id, 16) == 0;
     if (a->topic_name.len != b->topic_name.len) return false;
-    return a->topic_name.base == b->topic_name.base || memcmp(a->topic_name.base, b->topic_name.base, a->topic_name.len) == 0;
+    return a->topic_name.base == b->topic_name.base ||
+           memcmp(a->topic_name.base, b->topic_name.base, a->topic_name.len) == 0;
 }
 
 // Length of the run of one topic that starts at batches[0].

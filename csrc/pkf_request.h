@@ -49,7 +49,8 @@ typedef struct pkf_request_batch {
 } pkf_request_batch;
 
 typedef struct pkf_request {
-    struct iovec *iov; // what to write, in order; valid until the next frame() or free(). The writer may advance it in place
+    // What to write, in order; valid until the next frame() or free(). The writer may advance it in place.
+    struct iovec *iov;
     int iov_count;
     size_t size; // of all of it, the 4 bytes of the size included
     uint8_t *scratch;

@@ -123,8 +123,10 @@ pkf_status pkf_response_open(pkf_response *response, const uint8_t *bytes, size_
 static void begin_topic(pkf_response *r) {
     bool flexible = is_flexible(r);
     r->topics_left--;
-    if (r->version >= FIRST_WITH_TOPIC_ID) r->topic_id = pkf_cursor_uuid(&r->cursor);
-    else r->topic_name = flexible ? pkf_cursor_compact(&r->cursor) : pkf_cursor_string(&r->cursor);
+    if (r->version >= FIRST_WITH_TOPIC_ID)
+        r->topic_id = pkf_cursor_uuid(&r->cursor);
+    else
+        r->topic_name = flexible ? pkf_cursor_compact(&r->cursor) : pkf_cursor_string(&r->cursor);
     r->partitions_left = read_count(&r->cursor, flexible, 22);
     if (r->partitions_left == 0) skip_tags(&r->cursor, flexible);
 }
@@ -153,9 +155,12 @@ static void read_end(pkf_response *r) {
 }
 
 pkf_status pkf_response_next(pkf_response *response, pkf_ack *ack, bool *more) {
-    while (response->partitions_left == 0 && response->topics_left > 0 && !response->cursor.failed) begin_topic(response);
+    while (response->partitions_left == 0 && response->topics_left > 0 && !response->cursor.failed)
+        begin_topic(response);
     *more = response->partitions_left > 0;
-    if (*more) read_partition(response, ack);
-    else read_end(response);
+    if (*more)
+        read_partition(response, ack);
+    else
+        read_end(response);
     return response->cursor.failed ? PKF_E_MALFORMED : PKF_OK;
 }

@@ -113,8 +113,10 @@ static pkf_slab *map_anew(pkf_pool *pool, size_t size, uint8_t *base) {
     int class_index = pkf_class_of(size);
     pkf_slab *slab = NULL;
     pkf_chunk *chunk = NULL;
-    if (class_index < 0) slab = pkf_slab_map_large(size);
-    else chunk = pkf_chunk_make(class_index, base);
+    if (class_index < 0)
+        slab = pkf_slab_map_large(size);
+    else
+        chunk = pkf_chunk_make(class_index, base);
     pthread_mutex_lock(&pool->lock);
     if (slab) pool->chunks.mapped += size;
     if (chunk) {
@@ -236,8 +238,8 @@ static bool init_condition(pthread_cond_t *condition) {
 #else
     pthread_condattr_t attributes;
     if (pthread_condattr_init(&attributes) != 0) return false;
-    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-                pthread_cond_init(condition, &attributes) == 0;
+    bool made =
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 && pthread_cond_init(condition, &attributes) == 0;
     pthread_condattr_destroy(&attributes);
     return made;
 #endif

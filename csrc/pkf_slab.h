@@ -108,10 +108,18 @@ PKF_MUST_USE pkf_status pkf_pool_overdraft(pkf_pool *pool, size_t size, pkf_slab
 //               └──────wait: CLOSED──────────────────────▶ cancel
 //
 // Waiting is never done under a lock or with the GIL.
-PKF_MUST_USE pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size); // TOO_LARGE, CLOSED: no waiter
-PKF_MUST_USE pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns); // OK, TIMEOUT, CLOSED
-PKF_MUST_USE pkf_status pkf_pool_wait_take(pkf_pool *pool, pkf_waiter *waiter, pkf_slab **slab); // after OK; ends the waiter
-void pkf_pool_wait_cancel(pkf_pool *pool, pkf_waiter *waiter); // at any time; nothing to do after wait_take
+
+// TOO_LARGE, CLOSED, NOMEM: there is no waiter. Enough available and nobody waits: granted at once.
+PKF_MUST_USE pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size);
+
+// OK: granted. TIMEOUT: the slice is over. CLOSED.
+PKF_MUST_USE pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns);
+
+// After OK. OK and NOMEM end the waiter; CLOSED (closed since) and INVALID (not granted) leave it to be cancelled.
+PKF_MUST_USE pkf_status pkf_pool_wait_take(pkf_pool *pool, pkf_waiter *waiter, pkf_slab **slab);
+
+// At any time; there is nothing to do after a wait_begin that failed or a wait_take that ended the waiter.
+void pkf_pool_wait_cancel(pkf_pool *pool, pkf_waiter *waiter);
 
 // Gives the slab back; the caller forgets it in the same statement. Works after close. May unmap memory (a large slab, or
 // the pool is overdrawn) and may wake the head waiter: not under a partition lock.

@@ -20,31 +20,31 @@
 static atomic_uint harness_failures;
 static atomic_uint harness_checks;
 
-#define CHECK(condition)                                                                                          \
-    do {                                                                                                          \
-        atomic_fetch_add(&harness_checks, 1);                                                                     \
-        if (!(condition) && atomic_fetch_add(&harness_failures, 1) < 20)                                          \
-            fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, #condition);                 \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        atomic_fetch_add(&harness_checks, 1);                                                                          \
+        if (!(condition) && atomic_fetch_add(&harness_failures, 1) < 20)                                               \
+            fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, #condition);                      \
     } while (0)
 
-#define CHECK_INT(got, wanted)                                                                                    \
-    do {                                                                                                          \
-        long long harness_got = (long long)(got), harness_wanted = (long long)(wanted);                           \
-        atomic_fetch_add(&harness_checks, 1);                                                                     \
-        if (harness_got != harness_wanted && atomic_fetch_add(&harness_failures, 1) < 20)                         \
-            fprintf(stderr, "%s:%d: %s: %s is %lld, not %lld\n", __FILE__, __LINE__, __func__, #got, harness_got, \
-                    harness_wanted);                                                                              \
+#define CHECK_INT(got, wanted)                                                                                         \
+    do {                                                                                                               \
+        long long harness_got = (long long)(got), harness_wanted = (long long)(wanted);                                \
+        atomic_fetch_add(&harness_checks, 1);                                                                          \
+        if (harness_got != harness_wanted && atomic_fetch_add(&harness_failures, 1) < 20)                              \
+            fprintf(stderr, "%s:%d: %s: %s is %lld, not %lld\n", __FILE__, __LINE__, __func__, #got, harness_got,      \
+                    harness_wanted);                                                                                   \
     } while (0)
 
 #define CHECK_BYTES(got, wanted, size) CHECK(memcmp((got), (wanted), (size)) == 0)
 
 // What a test cannot go on without.
-#define NEED(condition)                                                                          \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            fprintf(stderr, "%s:%d: %s: needed: %s\n", __FILE__, __LINE__, __func__, #condition); \
-            exit(1);                                                                             \
-        }                                                                                        \
+#define NEED(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s: needed: %s\n", __FILE__, __LINE__, __func__, #condition);                      \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static inline int harness_finish(const char *file) {

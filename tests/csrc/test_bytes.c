@@ -21,12 +21,24 @@ static const struct {
     int64_t value;
     const char *hex;
 } VARINTS[] = {
-    {0, "00"},           {-1, "01"},           {1, "02"},
-    {-2, "03"},          {63, "7e"},           {-64, "7f"},
-    {64, "8001"},        {127, "fe01"},        {128, "8002"},
-    {300, "d804"},       {8191, "fe7f"},       {8192, "808001"},
-    {-8192, "ff7f"},     {-8193, "818001"},    {INT32_MAX, "feffffff0f"},
-    {INT32_MIN, "ffffffff0f"}, {1700000000000, "80a0abfef962"}, {INT64_MAX, "feffffffffffffffff01"},
+    {0, "00"},
+    {-1, "01"},
+    {1, "02"},
+    {-2, "03"},
+    {63, "7e"},
+    {-64, "7f"},
+    {64, "8001"},
+    {127, "fe01"},
+    {128, "8002"},
+    {300, "d804"},
+    {8191, "fe7f"},
+    {8192, "808001"},
+    {-8192, "ff7f"},
+    {-8193, "818001"},
+    {INT32_MAX, "feffffff0f"},
+    {INT32_MIN, "ffffffff0f"},
+    {1700000000000, "80a0abfef962"},
+    {INT64_MAX, "feffffffffffffffff01"},
     {INT64_MIN, "ffffffffffffffffff01"},
 };
 
@@ -85,8 +97,9 @@ static void varints_that_are_too_long_fail(void) {
 
 static void a_cursor_reads_fixed_fields_in_turn(void) {
     uint8_t b[64];
-    size_t n = harness_unhex("ff 8000 00000100 ffffffffffffffff 01 f0000000 0002 6869 ffff 00000001 78 ffffffff 03 6162 00", b,
-                             sizeof b);
+    static const char hex[] =
+        "ff 8000 00000100 ffffffffffffffff 01 f0000000 0002 6869 ffff 00000001 78 ffffffff 03 6162 00";
+    size_t n = harness_unhex(hex, b, sizeof b);
     pkf_cursor c = pkf_cursor_over(b, n);
     CHECK_INT(pkf_cursor_int8(&c), -1);
     CHECK_INT(pkf_cursor_int16(&c), -32768);

@@ -134,16 +134,16 @@ static void refuses(const char *hex) {
 
 static void malformed_records_are_refused(void) {
     refuses("");
-    refuses("01 00 00 00 01 01 00");             // length -1
-    refuses("feffffff0f 00 00 00 01 01 00");     // length beyond the frame
-    refuses("0a 00 00 00 01 01 00");             // the body is longer than it says
-    refuses("0e 00 00 00 01 01 00 00");          // and shorter
-    refuses("0c 00 00 00 03 01 00");             // key length -2
-    refuses("0c 00 00 00 7e 01 00");             // key beyond the body
-    refuses("0c 00 00 00 01 01 01");             // -1 headers
-    refuses("0c 00 00 00 01 01 02");             // a header that is not there
-    refuses("10 00 00 00 01 01 02 01 01");       // a null header key
-    refuses("14 00 00 00 01 01 feffffff0f");     // two thousand million headers
+    refuses("01 00 00 00 01 01 00");                     // length -1
+    refuses("feffffff0f 00 00 00 01 01 00");             // length beyond the frame
+    refuses("0a 00 00 00 01 01 00");                     // the body is longer than it says
+    refuses("0e 00 00 00 01 01 00 00");                  // and shorter
+    refuses("0c 00 00 00 03 01 00");                     // key length -2
+    refuses("0c 00 00 00 7e 01 00");                     // key beyond the body
+    refuses("0c 00 00 00 01 01 01");                     // -1 headers
+    refuses("0c 00 00 00 01 01 02");                     // a header that is not there
+    refuses("10 00 00 00 01 01 02 01 01");               // a null header key
+    refuses("14 00 00 00 01 01 feffffff0f");             // two thousand million headers
     refuses("20 00 ffffffffffffffffffff01 00 01 01 00"); // a timestamp of 11 bytes
 }
 

@@ -116,8 +116,8 @@ static void check_read(const char *hex, int16_t version, pkf_status wanted, int 
 }
 
 static void odd_but_legal_responses(void) {
-    check_read("00000001 00000000 00000000", 3, PKF_OK, 0);              // no topics
-    check_read("00000001 ffffffff 00000000", 3, PKF_OK, 0);              // null topics
+    check_read("00000001 00000000 00000000", 3, PKF_OK, 0);                  // no topics
+    check_read("00000001 ffffffff 00000000", 3, PKF_OK, 0);                  // null topics
     check_read("00000001 00000001 0001 61 00000000 00000000", 3, PKF_OK, 0); // a topic without partitions
     check_read("00000001 00 02 02 61 01 00 00000000 00", 9, PKF_OK, 0);      // the same, flexible
     check_read("00000001 01 07 02 aaaa 01 00000000 01 63 00", 9, PKF_OK, 0); // tags nobody knows
@@ -132,7 +132,7 @@ static void hostile_counts_and_lengths(void) {
     check_read("00000001 00000001 ffff 00000000 00000000", 3, PKF_E_MALFORMED, 0); // a null name
     check_read("00000001 00000001 7fff 61 00000000 00000000", 3, PKF_E_MALFORMED, 0);
     check_read("00000001 00 ffffffff0f 02 61 01 00 00000000 00", 9, PKF_E_MALFORMED, 0);
-    check_read("00000001 ffffffff0f 01 00000000 00", 9, PKF_E_MALFORMED, 0); // tags without end
+    check_read("00000001 ffffffff0f 01 00000000 00", 9, PKF_E_MALFORMED, 0);           // tags without end
     check_read("00000001 00 01 00000000 01 00 05 ffffffff0f", 10, PKF_E_MALFORMED, 0); // endpoints that cannot fit
     int acks;
     CHECK_INT(read_all((const uint8_t *)"", 0, 2, &acks), PKF_E_INVALID);

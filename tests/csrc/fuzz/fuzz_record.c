@@ -23,9 +23,10 @@ static void write_again(pkf_record *record) {
     }
     size_t size = pkf_record_size(record->ts_delta, record->offset_delta, &record->key, &record->value, headers,
                                   record->header_count, &body);
-    if (!size || size > OUT_MAX || size > record->size) abort(); // varints in the input may be longer than needed, never ours
-    uint8_t *end = pkf_record_write(out, body, record->ts_delta, record->offset_delta, &record->key, &record->value, headers,
-                                    record->header_count);
+    if (!size || size > OUT_MAX || size > record->size)
+        abort(); // varints in the input may be longer than needed, never ours
+    uint8_t *end = pkf_record_write(out, body, record->ts_delta, record->offset_delta, &record->key, &record->value,
+                                    headers, record->header_count);
     if (end != out + size) abort();
     pkf_cursor c = pkf_cursor_over(out, size);
     pkf_record again;
