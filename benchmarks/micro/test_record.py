@@ -20,7 +20,7 @@ SHAPES = {
 Shape = tuple[bytes | None, bytes, list[tuple[str, bytes | None]]]
 
 
-@pytest.fixture(params=SHAPES.values(), ids=SHAPES)
+@pytest.fixture(params=SHAPES.values(), ids=list(SHAPES))
 def shape(request: pytest.FixtureRequest) -> Shape:
     chosen: Shape = request.param
     return chosen
