@@ -92,11 +92,15 @@ class BuildWithCsrc(build_ext):
 
     def build_extensions(self) -> None:
         self._rebuild_all_if_flags_changed()
-        archive = self._build_csrc()
+        objects = [self._compiled(source, ["csrc"], WARNINGS) for source in C_SOURCES]
+        archive = self._archive(objects)
         for extension in self.extensions:
-            extension.sources = generated_sources(extension)
-            extension.extra_objects = [str(archive)]
-            extension.depends = [*extension.depends, str(archive), *C_HEADERS, *PXD_FILES]
+            (source,) = generated_sources(extension)
+            flags = [*WARNINGS, *GENERATED_WARNINGS]
+            # A change in csrc/ links again; only a change of a header or of the .pyx compiles again.
+            extension.extra_objects = [self._compiled(source, extension.include_dirs, flags), archive]
+            extension.depends = [*extension.extra_objects]
+            extension.sources = []
         super().build_extensions()
 
     def _rebuild_all_if_flags_changed(self) -> None:
@@ -107,37 +111,30 @@ class BuildWithCsrc(build_ext):
             stamp.parent.mkdir(parents=True, exist_ok=True)
             stamp.write_text(flags)
 
-    def _build_csrc(self) -> Path:
-        """Compile what changed in csrc/ and return the archive."""
-        out = Path(self.build_temp, "csrc")
-        objects = []
-        for source in C_SOURCES:
-            target = Path(self.compiler.object_filenames([source], output_dir=str(self.build_temp))[0])
-            if self.force or stale(target, [source, *C_HEADERS]):
-                self.compiler.compile(
-                    [source],
-                    output_dir=str(self.build_temp),
-                    macros=MACROS,
-                    include_dirs=["csrc"],
-                    extra_postargs=[*C_FLAGS, *WARNINGS],
-                )
-            objects.append(str(target))
-        archive = out / self.compiler.library_filename("pkf")
-        if objects and (self.force or stale(archive, objects)):
+    def _compiled(self, source: str, include_dirs: list[str], warnings: list[str]) -> str:
+        """The object file of one C source, compiled if it or a header is newer."""
+        target = self.compiler.object_filenames([source], output_dir=self.build_temp)[0]
+        if self.force or stale(Path(target), [source, *C_HEADERS]):
+            self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                macros=MACROS,
+                include_dirs=include_dirs,
+                extra_postargs=[*C_FLAGS, *warnings],
+            )
+        return str(target)
+
+    def _archive(self, objects: list[str]) -> str:
+        archive = Path(self.build_temp, self.compiler.library_filename("pkf"))
+        if self.force or stale(archive, objects):
             archive.unlink(missing_ok=True)
-            self.compiler.create_static_lib(objects, "pkf", output_dir=str(out))
-        return archive
+            self.compiler.create_static_lib(objects, "pkf", output_dir=self.build_temp)
+        return str(archive)
 
 
 def door(pyx: str) -> Extension:
-    return Extension(
-        "pykafka_fast._core." + Path(pyx).stem,
-        [pyx],
-        include_dirs=["csrc", "pykafka_fast/_core"],
-        define_macros=MACROS,
-        extra_compile_args=[*C_FLAGS, *WARNINGS, *GENERATED_WARNINGS],
-        extra_link_args=["-pthread"],
-    )
+    name = "pykafka_fast._core." + Path(pyx).stem
+    return Extension(name, [pyx], include_dirs=["csrc", "pykafka_fast/_core"], extra_link_args=["-pthread"])
 
 
 setup(

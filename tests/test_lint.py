@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the linters say, so that one command says yes or no."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +13,11 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 def run(root: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    # cython-lint starts pycodestyle by its name.
+    env = {**os.environ, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{' '.join(command[:4])}:\n{done.stdout}{done.stderr}"
 
 
