@@ -65,7 +65,7 @@ def test_what_partitioners_see_is_what_kafka_python_shows() -> None:
         mine, other = ours.broker_metadata(node_id), theirs.broker_metadata(node_id)
         assert (mine and tuple(mine)) == (other and (other.node_id, other.host, other.port, other.rack))
         led, their_led = ours.partitions_for_broker(node_id), theirs.partitions_for_broker(node_id)
-        assert (led and set(map(tuple, led))) == (their_led and set(map(tuple, their_led)))
+        assert (led and {tuple(it) for it in led}) == (their_led and {tuple(it) for it in their_led})
     assert ours.controller is not None
     assert ours.controller.node_id == theirs.controller.node_id == 2
     assert ours.controller.nodeId == 2
@@ -147,7 +147,9 @@ class TestLeaderUpdates:
     def test_a_newer_leader_replaces_the_known_one(self) -> None:
         after = self.before.with_leaders([LeaderUpdate("t", 1, 1, 6)], [])
         assert after.leader_for_partition(("t", 1)) == 1
-        assert after.topic("t").leader_epochs == array("i", [5, 6])
+        moved = after.topic("t")
+        assert moved is not None
+        assert moved.leader_epochs == array("i", [5, 6])
         assert self.before.leader_for_partition(("t", 1)) == 2
         assert after.topic("other") is self.before.topic("other")
         assert [route.topic for route in changes_between(self.before, after).routes] == ["t"]

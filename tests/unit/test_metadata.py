@@ -290,7 +290,8 @@ class TestIdleTopics:
         cache.add_topic("new", T0)
         cache.build_request(T0)
         cache.on_response(response(), T0 + 500 * MS)
-        assert cache.build_request(T0 + 700 * MS) == ("new",)
+        cache.request_update()
+        assert cache.build_request(T0 + 700 * MS) == ("new",)  # and t is gone
 
 
 class TestRefusedAnswers:

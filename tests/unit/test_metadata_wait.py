@@ -109,6 +109,15 @@ def test_waiting_goes_on_until_the_topic_appears_one_request_per_empty_answer(wo
     assert world.cache.build_request(world.now_ns) is None
 
 
+def test_who_comes_while_a_request_is_under_way_waits_for_its_answer(world: World) -> None:
+    world.cache.add_topic("t", world.now_ns)
+    world.answer("t", 0, 3)()
+    assert world.cache.build_request(world.now_ns) == ("t",)
+    world.steps = [lambda: world.cache.on_response(response("t", 2), world.now_ns)]
+    assert world.wait_for() == 2
+    assert world.cache.build_request(world.now_ns) is None
+
+
 def test_answers_about_other_topics_do_not_disturb(world: World) -> None:
     world.cache.add_topic("other", world.now_ns)
     world.steps = [world.answer("other", 1), world.answer("t", 1)]

@@ -232,6 +232,21 @@ def test_a_request_larger_than_the_socket_buffer(ready: Ends) -> None:
     assert client.connection.wants() == 1
 
 
+def test_what_was_said_before_a_reset_is_heard_although_writing_fails_first(ready: Ends) -> None:
+    client, peer = ready
+    ask(client)
+    header, _ = peer.request()
+    client.connection.submit(ApiKey.METADATA, Huge(), MetadataResponse.decode, client.on_result)
+    answer(peer, header, 5)
+    peer.close()  # with most of the second request unread, which makes it a reset
+    select.select([client.connection.fileno()], [], [], DEADLINE_S)
+    while client.state is ConnectionState.READY:
+        client.connection.on_writable()
+    assert client.results[0][0].producer_id == 5
+    assert client.results[1] == (None, client.closed[0])
+    assert "Metadata" in str(client.closed[0])
+
+
 def test_closing(ready: Ends) -> None:
     client, peer = ready
     fd = client.connection.fileno()
@@ -253,12 +268,17 @@ def test_closing_with_a_reason(ready: Ends) -> None:
 
 def test_closing_from_a_callback(ready: Ends) -> None:
     client, peer = ready
+
+    def close(response: object, error: object) -> None:
+        client.on_result(response, error)
+        client.connection.close("enough")
+
     for _ in range(3):
         client.connection.submit(
             ApiKey.INIT_PRODUCER_ID,
             InitProducerIdRequest(),
             InitProducerIdResponse.decode,
-            lambda response, error: (client.on_result(response, error), client.connection.close("enough"))[0],
+            close,
         )
     for number in range(3):
         answer(peer, peer.request()[0], number)
