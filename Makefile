@@ -4,6 +4,7 @@
 #   make test [ARGS="-k word"]          every suite, real Kafka included; ends with pytest's summary
 #   make bench [ARGS="..."]             the benchmarks, in full
 #   make lint                           ruff, mypy, cython-lint, clang-format: the lint part of `make test` alone
+#   make format                         put C files and imports into the shape `make lint` wants
 #   make debug [ARGS="..."]             build with the C library's own checks and run what needs no Java; the next
 #                                       `make test` builds for speed again
 #   make clean                          remove what was built, and .venv
@@ -16,7 +17,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 BROKER ?= embedded
 ARGS ?=
 
-.PHONY: demo test bench lint debug build clean java
+.PHONY: demo test bench lint format debug build clean java
 
 test: build java
 	$(PY) -m pytest tests benchmarks --quick $(ARGS)
@@ -29,6 +30,10 @@ bench: build java
 
 lint: build
 	$(PY) -m pytest tests/test_lint.py $(ARGS)
+
+format: build
+	find csrc tests/csrc benchmarks -name '*.[ch]' -not -path '*/bin/*' -exec $(VENV)/bin/clang-format -i {} +
+	$(PY) -m ruff check -q --fix .
 
 debug: export PKF_DEBUG = 1
 debug: build
