@@ -66,6 +66,21 @@ void pkf_accum_unref(pkf_accum *accum)
     if (atomic_fetch_sub_explicit(&accum->refs, 1, memory_order_acq_rel) == 1) accum_free(accum);
 }
 
+void pkf_accum_close(pkf_accum *accum)
+{
+    atomic_store(&accum->closed, 1);
+    pkf_pool_close(accum->pool);
+    pthread_mutex_lock(&accum->done_lock);
+    pthread_cond_broadcast(&accum->budget_cond);
+    pthread_mutex_unlock(&accum->done_lock);
+}
+
+void pkf_accum_force(pkf_accum *accum, int by)
+{
+    atomic_fetch_add(&accum->forcing, (uint32_t)by);
+    pkf_accum_wake(accum);
+}
+
 bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition)
 {
     if (!atomic_exchange(&partition->touched, 1)) {
@@ -305,7 +320,8 @@ pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append)
         bool moved = false;
         status = try_append(accum, partition, append, &moved);
         if (status == PKF_E_BUSY && moved) continue;
-        if (status == PKF_OK) append->partition = index;
+        // Also when it has to be tried again: a choice is made once per record (round robin counts them).
+        if (status == PKF_OK || !append->sticky) append->partition = index;
         return status;
     }
 }

@@ -130,6 +130,7 @@ struct pkf_accum {
     pthread_mutex_t done_lock;
     pthread_cond_t done_cond;   // something completed, or closing
     pthread_cond_t budget_cond; // cookies were delivered
+    _Atomic uint64_t delivery_thread; // its identity as the binding sees it, 0 none
     // Guarded by done_lock:
     pkf_batch *done_head, *done_tail;
     bool done_closed;
@@ -169,6 +170,12 @@ void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out
 // Append one record. OK | NEED_METADATA | NEED_SLAB | NEED_BUDGET | E_BUSY | E_TOO_LARGE | E_CLOSED | E_NOMEM.
 // On anything but OK nothing was appended and slot and cookie are untouched.
 PKF_MUST_USE pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append);
+
+// No more appends; who waits for memory or for the callback budget is woken and refused. Any thread, idempotent.
+void pkf_accum_close(pkf_accum *accum);
+
+// Add `by` to the number of those who want everything to leave at once (a flush), and wake the wire thread.
+void pkf_accum_force(pkf_accum *accum, int by);
 
 // The wire thread must look at this partition. Returns true if it sleeps and must be woken.
 bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition);

@@ -149,3 +149,13 @@ int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char 
     }
     return PKF_CODE_BATCH_REJECTED;
 }
+
+pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i)
+{
+    return batch->forks[i].child;
+}
+
+void pkf_batch_set_offset(pkf_batch *batch, int64_t offset)
+{
+    batch->base_offset = offset;
+}

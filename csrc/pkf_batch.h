@@ -87,7 +87,7 @@ struct pkf_batch {
     bool in_doubt;
     int64_t base_offset;     // -1 unknown
     int64_t log_append_time; // ms, -1 none
-    char *message;           // malloc, or NULL
+    char *message;           // malloc, or NULL; until there is a result: why the last try failed (wire)
     pkf_record_error *record_errors;
     int32_t record_error_count;
     pkf_fork *forks; // after a split: ordered by first
@@ -116,6 +116,7 @@ struct pkf_batch {
     bool answered;     // named by the response being read
     bool listed;       // in the partition's unresolved list
     bool maybe_written; // a request with it was written out whole and never answered, or answered doubtfully
+    bool refused;      // its sequence is of no use: not written, and not to be sent before a restart
     uint32_t attempts; // times it was given back for another try
     int64_t retry_ns;  // not before this time; 0 at once
     int64_t sealed_ns; // last framing, 0 never
@@ -134,6 +135,9 @@ pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *s
 // A batch that is done from birth: the outcome of a send that appended nothing. Copies topic and message.
 pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code, const char *message,
                                 bool in_doubt);
+
+// Give a batch of the kind above an offset: metadata made by hand, in users' tests.
+void pkf_batch_set_offset(pkf_batch *batch, int64_t offset);
 
 void pkf_batch_ref(pkf_batch *batch);
 
@@ -158,6 +162,9 @@ bool pkf_batch_publish(pkf_batch *batch, int32_t code, const char *message, bool
 
 // The batch and index that record `index` of `batch` has now, after any number of splits. Borrowed reference.
 pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index);
+
+// The i-th piece of a batch that was split (i < fork_count); borrowed. Done batches only.
+pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i);
 
 // The error code of one record of a done batch: 0, the batch's code, or its own (KIP-467). *message borrowed or NULL.
 int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message);

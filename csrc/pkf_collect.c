@@ -15,22 +15,30 @@ pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id)
     return index < 0 ? NULL : wire->nodes[index];
 }
 
+static bool make_room_for_node_locked(pkf_wire *wire)
+{
+    if (wire->node_count < wire->node_capacity) return true;
+    int32_t capacity = wire->node_capacity ? wire->node_capacity * 2 : 8;
+    pkf_node **nodes = realloc(wire->nodes, (size_t)capacity * sizeof(pkf_node *));
+    if (nodes == NULL) return false;
+    wire->nodes = nodes;
+    wire->node_capacity = capacity;
+    return true;
+}
+
 int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id)
 {
     for (int32_t i = 0; i < wire->node_count; i++)
         if (wire->nodes[i]->id == id) return i;
-    if (wire->node_count == wire->node_capacity) {
-        int32_t capacity = wire->node_capacity ? wire->node_capacity * 2 : 8;
-        pkf_node **nodes = realloc(wire->nodes, (size_t)capacity * sizeof(pkf_node *));
-        if (nodes == NULL) return -1;
-        wire->nodes = nodes;
-        wire->node_capacity = capacity;
-    }
     pkf_node *node = calloc(1, sizeof *node);
     if (node == NULL) return -1;
     node->id = id;
-    wire->nodes[wire->node_count] = node;
-    return wire->node_count++;
+    pthread_mutex_lock(&wire->nodes_lock);
+    int32_t index = make_room_for_node_locked(wire) ? wire->node_count++ : -1;
+    if (index >= 0) wire->nodes[index] = node;
+    pthread_mutex_unlock(&wire->nodes_lock);
+    if (index < 0) free(node);
+    return index;
 }
 
 void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition)
@@ -88,10 +96,19 @@ static head_look look_at_head(pkf_wire *wire, pkf_partition *partition)
     return look;
 }
 
+// The first batch without an outcome may have been written: it is sent again under its old sequence, gap or not, so that
+// the broker can recognize it. What comes after it was not written if it was not.
+static bool first_in_doubt(const pkf_partition *partition)
+{
+    const pkf_batch *first = partition->unresolved_head;
+    return first && !first->resolved && first->sequence >= 0 && first->maybe_written && !first->refused;
+}
+
 // May the head leave at all, whatever its size and age? What forbids it will cause another look when it changes.
 static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look *look)
 {
-    if (partition->parked_count || partition->gap) return false;
+    if (partition->parked_count) return false;
+    if (partition->gap && !(look->listed && first_in_doubt(partition))) return false;
     uint32_t in_flight = atomic_load_explicit(&partition->in_flight, memory_order_relaxed);
     if (look->listed && in_flight) return false; // a retry goes alone, so that retries cannot overtake each other
     if (wire->config.max_in_flight == 1 && !look->listed && partition->unresolved_count) return false;
@@ -145,6 +162,7 @@ static void ask_for_leader(pkf_wire *wire, pkf_partition *partition)
 static void check_gap(pkf_wire *wire, pkf_partition *partition)
 {
     if (!partition->gap || partition->gap_reported || partition->parked_count || atomic_load(&partition->in_flight)) return;
+    if (first_in_doubt(partition)) return;
     int32_t expected = (int32_t)(((int64_t)partition->last_acked_sequence + 1) & INT32_MAX);
     if (partition->sequenced_count == 0 && partition->next_sequence == expected) {
         partition->gap = 0; // a later batch was accepted, so nothing is missing after all

@@ -36,7 +36,7 @@ typedef enum pkf_command_kind {
     PKF_COMMAND_LEADERS,     // topic, count, leaders (node ids), epochs, id: metadata has spoken
     PKF_COMMAND_LEADER,      // topic, partition, node, epoch: KIP-951, newer than metadata
     PKF_COMMAND_PRODUCER,    // producer_id, epoch
-    PKF_COMMAND_REQUEUE,     // batch, delay_ns: back to its place in the queue
+    PKF_COMMAND_REQUEUE,     // batch, delay_ns, in_doubt, refused, text: back to its place in the queue
     PKF_COMMAND_FAIL,        // batch, code, text, in_doubt, record_errors
     PKF_COMMAND_COMPLETE,    // batch, offset: known to be written (a duplicate)
     PKF_COMMAND_SPLIT,       // batch, size: into batches of at most that many bytes
@@ -55,6 +55,7 @@ typedef struct pkf_command {
     int64_t producer_id, delay_ns, offset;
     int32_t epoch, size;
     bool in_doubt;
+    bool refused; // REQUEUE: the broker does not take its sequence; the partition's have to start anew
     pkf_topic *topic;
     pkf_batch *batch; // a reference
     char *text;       // malloc, or NULL

@@ -20,6 +20,7 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
     wire->producer_id = -1;
     wire->producer_epoch = -1;
     wire->crc32c = pkf_crc32c_select(NULL);
+    pthread_mutex_init(&wire->nodes_lock, NULL);
     pkf_accum_ref(accum);
     return wire;
 }
@@ -34,6 +35,7 @@ void pkf_wire_free(pkf_wire *wire)
     pkf_commands_free(&wire->commands);
     pkf_deadlines_free(&wire->deadlines);
     pkf_accum_unref(wire->accum);
+    pthread_mutex_destroy(&wire->nodes_lock);
     free(wire->nodes);
     free(wire->polls);
     free(wire);
@@ -243,4 +245,37 @@ void pkf_wire_join(pkf_wire *wire)
 {
     if (wire->running) pthread_join(wire->thread, NULL);
     wire->running = false;
+}
+
+static void copy_node(pkf_node *node, pkf_node_report *report)
+{
+    pkf_node_counters *counters = &node->counters;
+    report->id = node->id;
+    report->requests = atomic_load(&counters->requests);
+    report->request_bytes = atomic_load(&counters->request_bytes);
+    report->responses = atomic_load(&counters->responses);
+    report->response_bytes = atomic_load(&counters->response_bytes);
+    report->latency_ns = atomic_load(&counters->latency_ns);
+    report->throttle_ms = atomic_load(&counters->throttle_ms);
+    report->latency_max_ns = atomic_exchange(&counters->latency_max_ns, 0);
+    report->request_size_max = atomic_exchange(&counters->request_size_max, 0);
+    report->throttle_max_ms = atomic_exchange(&counters->throttle_max_ms, 0);
+}
+
+pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report)
+{
+    pthread_mutex_lock(&wire->nodes_lock);
+    bool there = index < wire->node_count;
+    if (there) copy_node(wire->nodes[index], report);
+    pthread_mutex_unlock(&wire->nodes_lock);
+    return there ? PKF_OK : PKF_E_INVALID;
+}
+
+void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima)
+{
+    maxima->batch_size = atomic_exchange(&wire->counters.batch_size_max, 0);
+    maxima->request_size = atomic_exchange(&wire->counters.request_size_max, 0);
+    maxima->request_latency_ns = atomic_exchange(&wire->counters.request_latency_max_ns, 0);
+    maxima->queue_time_ns = atomic_exchange(&wire->counters.queue_time_max_ns, 0);
+    maxima->throttle_ms = atomic_exchange(&wire->counters.throttle_max_ms, 0);
 }

@@ -38,13 +38,23 @@ typedef struct pkf_node {
     pkf_node_counters counters;
 } pkf_node;
 
+typedef struct pkf_node_report { // a copy of one node's counters
+    int32_t id;
+    uint64_t requests, request_bytes, responses, response_bytes, latency_ns, throttle_ms;
+    uint64_t latency_max_ns, request_size_max, throttle_max_ms; // since the last report
+} pkf_node_report;
+
+typedef struct pkf_wire_maxima { // since they were last taken
+    uint64_t batch_size, request_size, request_latency_ns, queue_time_ns, throttle_ms;
+} pkf_wire_maxima;
+
 typedef struct pkf_wire_counters { // written by the wire thread, read by anybody
-    _Atomic uint64_t records_sent, record_bytes, batches, batch_bytes, requests, request_bytes, responses, response_bytes;
+    _Atomic uint64_t records_sent, batches, batch_bytes, requests, request_bytes, responses, response_bytes;
     _Atomic uint64_t records_retried, batches_retried, records_failed, splits;
     _Atomic uint64_t request_latency_ns, queue_time_ns, throttle_ms, throttle_count;
     _Atomic uint64_t connections_created, connections_closed;
-    _Atomic uint64_t batch_size_max, request_size_max, request_latency_max_ns, queue_time_max_ns, record_size_max;
-    _Atomic uint64_t throttle_max_ms; // the *_max are taken and zeroed by whoever reads the window
+    _Atomic uint64_t batch_size_max, request_size_max, request_latency_max_ns, queue_time_max_ns;
+    _Atomic uint64_t throttle_max_ms;
     _Atomic uint64_t in_flight, connections, rounds;
 } pkf_wire_counters;
 
@@ -58,9 +68,11 @@ typedef struct pkf_wire {
     pthread_t thread;
     bool running;
 
-    // Wire thread only:
+    pthread_mutex_t nodes_lock; // held to change the table below and, elsewhere, to read it
     pkf_node **nodes;
     int32_t node_count, node_capacity;
+
+    // Wire thread only:
     pkf_deadlines deadlines;
     struct pollfd *polls;
     int32_t polls_capacity;
@@ -82,6 +94,10 @@ void pkf_wire_free(pkf_wire *wire);                     // not running
 
 // Takes the command over and wakes the thread. Any thread.
 void pkf_wire_command(pkf_wire *wire, pkf_command *command);
+
+// The figures of the index-th broker: OK, or E_INVALID beyond the last. Any thread.
+PKF_MUST_USE pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report);
+void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima); // any thread
 
 // ---- between the files of the round; wire thread only --------------------------------------------------------------
 

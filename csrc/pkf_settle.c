@@ -70,6 +70,7 @@ void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char
     batch->resolved = true;
     batch->code = code;
     batch->in_doubt = in_doubt;
+    free(batch->message);
     batch->message = text && text[0] ? strdup(text) : NULL;
     // In a request at its deadline: whether the sequence arrived will be known when the request ends.
     if (!batch->in_request) note_sequence(partition, batch, code);
@@ -230,6 +231,10 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch)
     pkf_text_add(&text, ": ");
     pkf_text_add_int(&text, (wire->now - batch->created_ns) / 1000000);
     pkf_text_add(&text, " ms has passed since batch creation");
+    if (batch->message) {
+        pkf_text_add(&text, "; the last try failed: ");
+        pkf_text_add(&text, batch->message);
+    }
     pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, batch->maybe_written || batch->in_request);
 }
 
@@ -268,6 +273,11 @@ static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch)
     batch->attempts++;
     batch->maybe_written |= command->in_doubt;
     batch->retry_ns = command->delay_ns > 0 ? wire->now + command->delay_ns : 0;
+    batch->refused = command->refused && batch->sequence >= 0;
+    if (batch->refused) batch->partition->gap = 1;
+    free(batch->message);
+    batch->message = command->text;
+    command->text = NULL;
     pkf_count(&wire->counters.batches_retried, 1);
     pkf_count(&wire->counters.records_retried, (uint64_t)batch->count);
     pkf_count(&batch->partition->topic->counters.records_retried, (uint64_t)batch->count);
@@ -304,6 +314,7 @@ static void restart(pkf_wire *wire, pkf_partition *partition)
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
         if (batch->resolved) continue;
         batch->sequence = -1;
+        batch->refused = false;
     }
     partition->sequenced_count = 0;
     partition->gap = 0;

@@ -67,7 +67,7 @@ static pkf_status read_headers(const pkf_record *record, pkf_header **headers)
 // One record of the old batch into the last piece, or into a new one when that would grow beyond `limit`.
 static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, const pkf_record *record, int32_t index, size_t limit)
 {
-    uint32_t body;
+    uint32_t body = 0;
     pkf_header *headers;
     pkf_status status = read_headers(record, &headers);
     if (status) return status;

@@ -143,6 +143,12 @@ void pkf_topic_forget(pkf_topic *topic)
     atomic_store(&topic->partition_count, 0);
 }
 
+void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size)
+{
+    uint32_t most = topic->accum->config.batch_max_size;
+    atomic_store(&topic->batch_ceiling, size < most ? size : most);
+}
+
 pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index)
 {
     if (index < 0 || index >= atomic_load_explicit(&topic->partition_count, memory_order_acquire)) return NULL;

@@ -23,6 +23,9 @@ pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index);
 // Forget that the topic is known: the next send asks for metadata.
 void pkf_topic_forget(pkf_topic *topic);
 
+// Bytes a batch of this topic may have at most; never raised above what the configuration allows.
+void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size);
+
 // Where a record without an explicit partition goes: an index, or -1 while the topic is unknown. Any thread, no lock held.
 int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key);
 

@@ -154,10 +154,12 @@ cdef extern from "pkf_batch.h" nogil:
         pkf_batch *completed_next
     pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code,
                                     const char *message, bint in_doubt) noexcept
+    void pkf_batch_set_offset(pkf_batch *batch, int64_t offset) noexcept
     void pkf_batch_ref(pkf_batch *batch) noexcept
     void pkf_batch_unref(pkf_batch *batch) noexcept
     uint32_t pkf_batch_state(const pkf_batch *batch) noexcept
     pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index) noexcept
+    pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i) noexcept
     int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message) noexcept
 
 # ---- accumulator ------------------------------------------------------------------------------------------------------
@@ -235,6 +237,7 @@ cdef extern from "pkf_topic.h" nogil:
     pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) noexcept
     pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders) noexcept
     void pkf_topic_forget(pkf_topic *topic) noexcept
+    void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) noexcept
 
 cdef extern from "pkf_completion.h" nogil:
     pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bint delivered, int64_t slice_ns) noexcept
@@ -298,6 +301,7 @@ cdef extern from "pkf_event.h" nogil:
         int32_t epoch
         int32_t size
         bint in_doubt
+        bint refused
         pkf_topic *topic
         pkf_batch *batch
         char *text
@@ -309,18 +313,6 @@ cdef extern from "pkf_event.h" nogil:
     pkf_event *pkf_events_take(pkf_events *events) noexcept
     pkf_command *pkf_command_new(pkf_command_kind kind) noexcept
 
-cdef extern from "pkf_conn.h" nogil:
-    ctypedef struct pkf_node_counters:
-        uint64_t requests
-        uint64_t request_bytes
-        uint64_t responses
-        uint64_t response_bytes
-        uint64_t latency_ns
-        uint64_t latency_max_ns
-        uint64_t request_size_max
-        uint64_t throttle_ms
-        uint64_t throttle_max_ms
-
 cdef extern from "pkf_round.h" nogil:
     ctypedef struct pkf_wire_config:
         char client_id[256]
@@ -331,9 +323,25 @@ cdef extern from "pkf_round.h" nogil:
         int64_t idle_timeout_ns
         int64_t patience_ns
         uint32_t receive_max
+    ctypedef struct pkf_node_report:
+        int32_t id
+        uint64_t requests
+        uint64_t request_bytes
+        uint64_t responses
+        uint64_t response_bytes
+        uint64_t latency_ns
+        uint64_t throttle_ms
+        uint64_t latency_max_ns
+        uint64_t request_size_max
+        uint64_t throttle_max_ms
+    ctypedef struct pkf_wire_maxima:
+        uint64_t batch_size
+        uint64_t request_size
+        uint64_t request_latency_ns
+        uint64_t queue_time_ns
+        uint64_t throttle_ms
     ctypedef struct pkf_wire_counters:
         uint64_t records_sent
-        uint64_t record_bytes
         uint64_t batches
         uint64_t batch_bytes
         uint64_t requests
@@ -350,12 +358,6 @@ cdef extern from "pkf_round.h" nogil:
         uint64_t throttle_count
         uint64_t connections_created
         uint64_t connections_closed
-        uint64_t batch_size_max
-        uint64_t request_size_max
-        uint64_t request_latency_max_ns
-        uint64_t queue_time_max_ns
-        uint64_t record_size_max
-        uint64_t throttle_max_ms
         uint64_t in_flight
         uint64_t connections
         uint64_t rounds
@@ -367,5 +369,5 @@ cdef extern from "pkf_round.h" nogil:
     void pkf_wire_join(pkf_wire *wire) noexcept
     void pkf_wire_free(pkf_wire *wire) noexcept
     void pkf_wire_command(pkf_wire *wire, pkf_command *command) noexcept
-    uint64_t pkf_counter_take(uint64_t *counter) noexcept
-    int32_t pkf_wire_node_counters(pkf_wire *wire, int32_t index, pkf_node_counters *counters) noexcept
+    pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report) noexcept
+    void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima) noexcept

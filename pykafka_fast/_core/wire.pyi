@@ -102,8 +102,21 @@ class Wire:
     def set_leader(self, topic: Topic, partition: int, node: int, epoch: int) -> None:
         """KIP-951: a newer leader of one partition."""
     def set_producer(self, producer_id: int, epoch: int) -> None: ...
-    def requeue(self, batch: ParkedBatch, delay_ms: float = 0, in_doubt: bool = False) -> None:
-        """Back to its place in the queue, not to be sent before the delay is over. in_doubt: this try may have been written."""
+    def requeue(
+        self,
+        batch: ParkedBatch,
+        delay_ms: float = 0,
+        in_doubt: bool = False,
+        refused: bool = False,
+        text: str | None = None,
+    ) -> None:
+        """Back to its place in the queue, not to be sent before the delay is over.
+
+        Args:
+            in_doubt: this try may have been written.
+            refused: the broker does not take its sequence: GAP is reported when nothing of the partition is under way.
+            text: why the try failed; said again if the batch expires.
+        """
     def fail(
         self,
         batch: ParkedBatch,

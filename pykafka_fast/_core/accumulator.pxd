@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+from pykafka_fast._core.csrc cimport pkf_accum, pkf_topic
+
+
+cdef class Accumulator:
+    cdef pkf_accum *c      # a reference of ours; never NULL after construction
+    cdef dict by_name      # str -> Topic; put-if-absent under the lock below
+    cdef object lock       # threading.Lock around the making of topics
+
+
+cdef class Topic:
+    cdef pkf_topic *c              # lives as long as the accumulator
+    cdef Accumulator accumulator   # keeps it alive
+    cdef readonly str name

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Door to the record accumulator (csrc/pkf_accum.h)."""
+
+import threading
+import time
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+from pykafka_fast._core.csrc cimport (
+    PKF_E_TIMEOUT,
+    pkf_accum,
+    pkf_accum_close,
+    pkf_accum_close_delivery,
+    pkf_accum_config,
+    pkf_accum_force,
+    pkf_accum_hurry,
+    pkf_accum_live,
+    pkf_accum_new,
+    pkf_accum_unref,
+    pkf_accum_wait_batch,
+    pkf_batch,
+    pkf_batch_fork,
+    pkf_batch_unref,
+    pkf_pool_get_stats,
+    pkf_pool_stats,
+    pkf_topic,
+    pkf_topic_forget,
+    pkf_topic_new,
+    pkf_topic_set_ceiling,
+    pkf_topic_set_route,
+)
+from pykafka_fast._core.status cimport check
+
+PARTITIONERS = ("sticky", "round_robin", "random")  # in the order of pkf_partitioner
+
+cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
+
+
+cdef class Accumulator:
+    """Buffers of one producer: topics, partitions, batches, and the pool of memory behind them."""
+
+    def __cinit__(
+        self, *, buffer_memory, batch_size, batch_max_size, max_request_size, linger_ms, delivery_timeout_ms,
+        partitioner="sticky", ignore_keys=False, adaptive=True, max_callbacks=262_144,
+    ):
+        cdef pkf_accum_config config
+        config.buffer_memory = buffer_memory
+        config.batch_size = max(1, batch_size)
+        config.batch_max_size = max(1, batch_max_size)
+        config.max_request_size = max_request_size
+        config.linger_ns = <int64_t> (linger_ms * 1_000_000)
+        config.delivery_timeout_ns = <int64_t> (delivery_timeout_ms * 1_000_000)
+        config.partitioner = PARTITIONERS.index(partitioner)
+        config.ignore_keys = ignore_keys
+        config.adaptive = adaptive
+        config.max_cookies = max_callbacks
+        self.c = pkf_accum_new(&config)
+        if self.c == NULL:
+            raise MemoryError("no memory, or no file descriptor left, for a new producer")
+        self.by_name = {}
+        self.lock = threading.Lock()
+
+    def __dealloc__(self):
+        if self.c != NULL:
+            pkf_accum_unref(self.c)
+
+    def topic(self, str name not None):
+        """The handle of a topic, made on first use."""
+        found = self.by_name.get(name)
+        if found is not None:
+            return found
+        with self.lock:
+            found = self.by_name.get(name)
+            if found is None:
+                found = make_topic(self, name)
+                self.by_name[name] = found
+        return found
+
+    def topics(self):
+        """Names of the topics with a handle."""
+        return list(self.by_name)
+
+    def flush_begin(self):
+        """Everything is sendable until flush_end()."""
+        pkf_accum_force(self.c, 1)
+
+    def flush_end(self):
+        """The opposite of flush_begin()."""
+        pkf_accum_force(self.c, -1)
+
+    def wait_live(self, timeout):
+        """Wait for all that is not done at this moment, callbacks included; False when the time (seconds) ran out."""
+        cdef size_t count = 0, i
+        cdef pkf_batch **live = pkf_accum_live(self.c, &count)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        delivered = <uint64_t> threading.get_ident() != self.c.delivery_thread
+        done = True
+        try:
+            for i in range(count):
+                pkf_accum_hurry(self.c, live[i])
+            for i in range(count):
+                done = wait_tree(self.c, live[i], delivered, deadline)
+                if not done:
+                    break
+        finally:
+            for i in range(count):
+                pkf_batch_unref(live[i])
+            free(live)
+        return done
+
+    def close_delivery(self):
+        """Let the delivery thread end once it has delivered what is done."""
+        pkf_accum_close_delivery(self.c)
+
+    def close(self):
+        """No more appends; who waits for memory is woken and refused."""
+        pkf_accum_close(self.c)
+
+    def pool_stats(self):
+        """The figures of the pool, by the names of csrc/pkf_slab.h."""
+        cdef pkf_pool_stats stats
+        pkf_pool_get_stats(self.c.pool, &stats)
+        return stats
+
+    def topic_counters(self):
+        """Records and bytes by topic."""
+        return {name: topic_counters(<Topic> topic) for name, topic in list(self.by_name.items())}
+
+    def pending_callbacks(self):
+        """Callbacks that wait to be run."""
+        return self.c.cookies
+
+    def lost(self):
+        """Records by topic that are not done."""
+        cdef size_t count = 0, i
+        cdef pkf_batch **live = pkf_accum_live(self.c, &count)
+        records = {}
+        for i in range(count):
+            name = live[i].partition.topic.name.decode("utf-8", "replace")
+            records[name] = records.get(name, 0) + live[i].count
+            pkf_batch_unref(live[i])
+        free(live)
+        return records
+
+
+cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, deadline) except -1:
+    """Wait for a batch and, after a split, for its pieces."""
+    cdef int64_t slice_ns
+    cdef int status = PKF_E_TIMEOUT
+    cdef int32_t i
+    while True:
+        slice_ns = SLICE_NS
+        if deadline is not None:
+            slice_ns = min(slice_ns, <int64_t> (max(0.0, <double> deadline - <double> time.monotonic()) * 1e9))
+        with nogil:
+            status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
+        PyErr_CheckSignals()
+        if status == 0:
+            break
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+    for i in range(batch.fork_count):
+        if not wait_tree(accum, pkf_batch_fork(batch, i), delivered, deadline):
+            return False
+    return True
+
+
+cdef Topic make_topic(Accumulator accumulator, str name):
+    encoded = name.encode("utf-8")
+    cdef Topic topic = Topic.__new__(Topic)
+    topic.c = pkf_topic_new(accumulator.c, <const char *> encoded, len(encoded))
+    if topic.c == NULL:
+        raise MemoryError
+    topic.accumulator = accumulator
+    topic.name = name
+    return topic
+
+
+cdef dict topic_counters(Topic topic):
+    return {
+        "records_sent": topic.c.counters.records_sent,
+        "bytes_sent": topic.c.counters.bytes_sent,
+        "records_retried": topic.c.counters.records_retried,
+        "records_failed": topic.c.counters.records_failed,
+    }
+
+
+cdef class Topic:
+    """Handle of one topic in one accumulator; only Accumulator.topic() makes them."""
+
+    @property
+    def partition_count(self):
+        """0 while unknown."""
+        return self.c.partition_count
+
+    def set_route(self, leaders):
+        """Partitions known from now on (one entry each), -1 where no leader is known."""
+        cdef Py_ssize_t count = len(leaders), i
+        cdef int32_t *array = <int32_t *> malloc(max(1, count) * sizeof(int32_t))
+        if array == NULL:
+            raise MemoryError
+        try:
+            for i in range(count):
+                array[i] = leaders[i]
+            check(pkf_topic_set_route(self.c, <int32_t> count, array))
+        finally:
+            free(array)
+
+    def set_batch_ceiling(self, size):
+        """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""
+        pkf_topic_set_ceiling(self.c, size)
+
+    def forget(self):
+        """The next send waits for metadata."""
+        pkf_topic_forget(self.c)

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""send(): the fast path, and the append that it shares with the path in Python.
+
+A def on this path has three paragraphs: gather (the caller's objects become spans), move (one C call), report. What
+was gathered is let go in report, on every exit.
+"""
+
+import time
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_Check
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport free, malloc
+
+from pykafka_fast._core.accumulator cimport Accumulator, Topic
+from pykafka_fast._core.csrc cimport (
+    PKF_E_BUSY,
+    PKF_E_CLOSED,
+    PKF_E_EXHAUSTED,
+    PKF_E_NOMEM,
+    PKF_E_TIMEOUT,
+    PKF_E_TOO_LARGE,
+    PKF_NEED_BUDGET,
+    PKF_NEED_METADATA,
+    PKF_NEED_SLAB,
+    PKF_OK,
+    pkf_accum,
+    pkf_accum_append,
+    pkf_accum_wait_budget,
+    pkf_accum_wake,
+    pkf_append,
+    pkf_header,
+    pkf_pool,
+    pkf_pool_release,
+    pkf_pool_try,
+    pkf_pool_wait,
+    pkf_pool_wait_begin,
+    pkf_pool_wait_cancel,
+    pkf_pool_wait_take,
+    pkf_realtime_ms,
+    pkf_slab,
+    pkf_span,
+    pkf_waiter,
+)
+from pykafka_fast._core.delivery cimport RecordFuture, new_future
+from pykafka_fast._core.status cimport check
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_Check(object o)
+    bint PyTuple_CheckExact(object o)
+    Py_ssize_t PyTuple_GET_SIZE(object o)
+    PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
+    bint PyCallable_Check(object o)
+
+#: What append() answers instead of a future: the decision Python must take.
+NEED_METADATA = PKF_NEED_METADATA
+TOO_LARGE = PKF_E_TOO_LARGE
+CLOSED = PKF_E_CLOSED
+EXHAUSTED = PKF_E_TIMEOUT
+
+cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
+cdef size_t LARGE = 65536           # from here on a copy is worth giving the GIL up
+cdef enum:
+    INLINE_HEADERS = 8              # more are gathered on the heap
+
+# An empty bytes-like still needs an address: a span without one is null.
+cdef const uint8_t *EMPTY = <const uint8_t *> b""
+
+
+# ---- gather -----------------------------------------------------------------------------------------------------------
+
+cdef struct Gathered:
+    pkf_append append
+    pkf_header inline_headers[8]
+    pkf_header *headers   # inline_headers, or malloc
+    Py_buffer key_view
+    Py_buffer value_view
+    bint key_viewed
+    bint value_viewed
+
+
+cdef inline int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
+    """A bytes-like object as a span; None as a null one. The view, if one was needed, is open until let_go()."""
+    if PyBytes_CheckExact(data):
+        span.base = <const uint8_t *> PyBytes_AS_STRING(data)
+        span.len = <size_t> PyBytes_GET_SIZE(data)
+        return 0
+    if data is None:
+        span.base = NULL
+        span.len = 0
+        return 0
+    return view_bytes(data, what, span, view, viewed)
+
+
+cdef int view_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except TypeError:
+        raise TypeError(
+            f"Unsupported type for serialized {what}: {type(data).__name__}; it must be bytes, another contiguous "
+            f"buffer, or None (is a {what}_serializer missing?)"
+        ) from None
+    except BufferError as error:
+        raise TypeError(f"the serialized {what} is a buffer that is not contiguous: {error}") from None
+    viewed[0] = True
+    span.base = <const uint8_t *> view.buf if view.len > 0 else EMPTY
+    span.len = <size_t> view.len
+    return 0
+
+
+cdef int gather_headers(object headers, Gathered *g) except -1:
+    """(str, bytes or None) pairs as spans. The pairs and what they hold stay alive because the caller holds the list."""
+    if not PyList_Check(headers):
+        raise TypeError(f"headers must be a list of (str, bytes) pairs, not {type(headers).__name__}")
+    cdef Py_ssize_t count = len(headers), i
+    g.headers = g.inline_headers
+    if count > INLINE_HEADERS:
+        g.headers = <pkf_header *> malloc(count * sizeof(pkf_header))
+        if g.headers == NULL:
+            raise MemoryError
+    for i in range(count):
+        gather_header(headers[i], &g.headers[i])
+    g.append.headers = g.headers
+    g.append.header_count = <int32_t> count
+    return 0
+
+
+cdef int gather_header(object pair, pkf_header *header) except -1:
+    cdef Py_ssize_t size = 0
+    if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
+        raise TypeError(f"a header must be a (str, bytes or None) pair, not {pair!r:.200}")
+    key = <object> PyTuple_GET_ITEM(pair, 0)
+    value = <object> PyTuple_GET_ITEM(pair, 1)
+    if not PyUnicode_Check(key):
+        raise TypeError(f"a header's key must be str, not {type(key).__name__}")
+    header.key.base = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
+    header.key.len = <size_t> size
+    if value is None:
+        header.value.base = NULL
+        header.value.len = 0
+    elif PyBytes_CheckExact(value):
+        header.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
+        header.value.len = <size_t> PyBytes_GET_SIZE(value)
+    else:
+        raise TypeError(f"a header's value must be bytes or None, not {type(value).__name__}")
+    return 0
+
+
+cdef inline void let_go(Gathered *g) noexcept:
+    if g.key_viewed:
+        PyBuffer_Release(&g.key_view)
+    if g.value_viewed:
+        PyBuffer_Release(&g.value_view)
+    if g.headers != NULL and g.headers != g.inline_headers:
+        free(g.headers)
+
+
+# ---- move -------------------------------------------------------------------------------------------------------------
+
+cdef inline int append_once(pkf_accum *accum, pkf_append *append) noexcept:
+    """One append with the GIL; without it where the lock is busy or the copy is long."""
+    cdef int status
+    append.wait_lock = False
+    if append.value.len < LARGE and append.key.len < LARGE:
+        status = pkf_accum_append(accum, append)
+        if status != PKF_E_BUSY:
+            return status
+    append.wait_lock = True
+    with nogil:
+        status = pkf_accum_append(accum, append)
+    return status
+
+
+cdef int try_slab(pkf_accum *accum, pkf_append *append) noexcept:
+    """A slab of the size asked for, without waiting."""
+    if append.slab != NULL:
+        pkf_pool_release(accum.pool, append.slab)
+        append.slab = NULL
+    return pkf_pool_try(accum.pool, append.need, &append.slab)
+
+
+cdef int append_patiently(pkf_accum *accum, pkf_append *append, bint wait, double deadline) except? -99:
+    """Append, acquiring slabs as they are needed. Waits for memory, in turn and until the deadline, only if `wait`."""
+    cdef int status
+    append.may_grow = True
+    while True:
+        status = append_once(accum, append)
+        if status == PKF_NEED_SLAB:
+            status = try_slab(accum, append)
+            if status == PKF_E_EXHAUSTED and append.may_grow:
+                append.may_grow = False  # a batch that cannot grow is closed as it is
+                continue
+            if status == PKF_E_EXHAUSTED and wait:
+                status = wait_for_slab(accum, append, deadline)
+            if status == PKF_OK:
+                append.may_grow = True
+                continue
+        elif status == PKF_NEED_BUDGET and wait:
+            status = wait_for_budget(accum, deadline)
+            if status == PKF_OK:
+                continue
+        return status
+
+
+cdef int64_t slice_until(double deadline):
+    cdef double left = deadline - <double> time.monotonic()
+    return 0 if left <= 0 else min(SLICE_NS, <int64_t> (left * 1e9))
+
+
+cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) except? -99:
+    cdef pkf_waiter waiter
+    cdef pkf_pool *pool = accum.pool
+    cdef int64_t slice_ns
+    cdef int status = pkf_pool_wait_begin(pool, &waiter, append.need)
+    if status != PKF_OK:
+        return status
+    pkf_accum_wake(accum)  # memory is short: what lingers leaves now
+    try:
+        while True:
+            slice_ns = slice_until(deadline)
+            with nogil:
+                status = pkf_pool_wait(pool, &waiter, slice_ns)
+            if status == PKF_OK:
+                status = pkf_pool_wait_take(pool, &waiter, &append.slab)
+                break
+            PyErr_CheckSignals()
+            if status != PKF_E_TIMEOUT or slice_ns == 0:
+                break
+    finally:
+        pkf_pool_wait_cancel(pool, &waiter)
+    return status
+
+
+cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
+    cdef int status = PKF_E_TIMEOUT
+    cdef int64_t slice_ns = 1
+    while status == PKF_E_TIMEOUT and slice_ns > 0:
+        slice_ns = slice_until(deadline)
+        with nogil:
+            status = pkf_accum_wait_budget(accum, slice_ns)
+        PyErr_CheckSignals()
+    return status
+
+
+# ---- the base class ---------------------------------------------------------------------------------------------------
+
+cdef inline int32_t partition_of(object partition) except? -99:
+    if partition is None:
+        return -1
+    if type(partition) is not int and not isinstance(partition, int) or isinstance(partition, bool):
+        raise TypeError(f"partition must be an int or None, not {type(partition).__name__}")
+    if partition < 0 or partition > 0x7fffffff:
+        raise ValueError(f"partition={partition} is not a partition number: it must be 0 or above")
+    return <int32_t> partition
+
+
+cdef inline int64_t timestamp_of(object timestamp_ms) except? -99:
+    if timestamp_ms is None:
+        return pkf_realtime_ms()
+    if not isinstance(timestamp_ms, int) or isinstance(timestamp_ms, bool):
+        raise TypeError(f"timestamp_ms must be an int or None, not {type(timestamp_ms).__name__}")
+    if timestamp_ms < 0 or timestamp_ms > 0x7fffffffffffffff:
+        raise ValueError(f"timestamp_ms={timestamp_ms} must be 0 or above: milliseconds since 1970-01-01 UTC")
+    return <int64_t> timestamp_ms
+
+
+cdef class ProducerBase:
+    """What KafkaProducer inherits: send(), whose fast path is one C call that appends and returns a future.
+
+    The subclass calls _open() in its constructor and provides _send(), which takes over whenever the fast path does
+    not apply: interceptors, serializers, a partitioner of the user's, a transaction, a record object, or an answer
+    of the C library that is a matter of policy.
+    """
+
+    cdef Accumulator _accumulator
+    cdef dict _handles       # the accumulator's topics by name
+    cdef str _last_name      # the topic of the last send, compared by identity before the dict is asked
+    cdef Topic _last_topic
+    cdef bint _direct
+
+    def _open(self, Accumulator accumulator not None, bint direct):
+        """Appends go to this accumulator; `direct`: the fast path applies."""
+        self._last_name = None
+        self._last_topic = None
+        self._accumulator = accumulator
+        self._handles = accumulator.by_name
+        self._direct = direct
+
+    def _set_direct(self, bint direct):
+        """Switch the fast path: off when closed, fatal or forked."""
+        self._direct = direct
+
+    def send(
+        self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, *, on_delivery=None,
+    ):
+        """Queue a record for sending; returns at once unless metadata or memory must be waited for.
+
+        topic (str; or a ProducerRecord as the only positional argument), value and key (bytes-like or None, or what the
+        serializers take), headers (list of (str, bytes or None)), partition (int >= 0; None: the partitioner chooses),
+        timestamp_ms (int >= 0 since the epoch; None: now), on_delivery (called as on_delivery(metadata, exception)).
+
+        Returns a RecordFuture. Time-outs, records too large, invalid or unauthorized topics and exhausted memory fail
+        the future; a closed or broken producer, wrong types and errors of serializers and partitioners are raised.
+        """
+        cdef PyObject *found
+        cdef int32_t chosen = -1
+        if not self._direct:
+            return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+        if topic is not self._last_name or self._last_topic is None:
+            found = PyDict_GetItemWithError(self._handles, topic) if type(topic) is str else NULL
+            if found == NULL:
+                return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+            self._last_topic = <Topic> <object> found
+            self._last_name = topic
+        outcome = append_record(
+            self._accumulator.c, self._last_topic, value, key, headers, partition, timestamp_ms, on_delivery,
+            on_delivery is not None, -1.0, &chosen)
+        if type(outcome) is RecordFuture:
+            return outcome
+        return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+
+    def _append(self, Topic handle not None, value, key, headers, partition, timestamp_ms, on_delivery, bint notify,
+                double deadline):
+        """Append what is serialized, waiting for memory until `deadline` (time.monotonic()).
+
+        notify: tell the delivery thread of this record although on_delivery may be None. Returns a future, or one of
+        NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED.
+        """
+        cdef int32_t chosen = -1
+        return append_record(
+            self._accumulator.c, handle, value, key, headers, partition, timestamp_ms, on_delivery, notify, deadline, &chosen)
+
+
+cdef object append_record(
+    pkf_accum *accum, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery, bint notify, double deadline,
+    int32_t *chosen,
+):
+    """One record into the accumulator: a RecordFuture, or the status that Python must act on."""
+    cdef Gathered g
+    cdef int status
+    cdef RecordFuture future = new_future()
+    if value is None and key is None:
+        raise ValueError("Need at least one: key or value")
+    if on_delivery is not None and not PyCallable_Check(on_delivery):
+        raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
+    g.headers = NULL
+    g.key_viewed = g.value_viewed = False
+    g.append.headers = NULL
+    g.append.header_count = 0
+    g.append.slab = NULL
+    g.append.wake = False
+    g.append.topic = handle.c
+    g.append.slot = &future.slot
+    g.append.cookie.callback = NULL
+    try:
+        g.append.partition = partition_of(partition)
+        g.append.timestamp = timestamp_of(timestamp_ms)
+        gather_bytes(key, "key", &g.append.key, &g.key_view, &g.key_viewed)
+        gather_bytes(value, "value", &g.append.value, &g.value_view, &g.value_viewed)
+        if headers is not None:
+            gather_headers(headers, &g)
+        if notify:
+            take_cookie(&g.append, on_delivery, future)
+        status = append_patiently(accum, &g.append, deadline >= 0, deadline)
+    except BaseException:
+        drop_cookie(&g.append)
+        raise
+    finally:
+        if g.append.slab != NULL:
+            pkf_pool_release(accum.pool, g.append.slab)
+        let_go(&g)
+    if g.append.wake:
+        pkf_accum_wake(accum)
+    if status == PKF_OK:
+        return future
+    drop_cookie(&g.append)
+    chosen[0] = g.append.partition
+    return status
+
+
+cdef inline void take_cookie(pkf_append *append, object callback, RecordFuture future) noexcept:
+    Py_INCREF(callback)
+    Py_INCREF(future)
+    append.cookie.callback = <void *> callback
+    append.cookie.future = <void *> future
+
+
+cdef inline void drop_cookie(pkf_append *append) noexcept:
+    if append.cookie.callback == NULL:
+        return
+    Py_DECREF(<object> append.cookie.callback)
+    Py_DECREF(<object> append.cookie.future)
+    append.cookie.callback = NULL
