@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from benchmarks.compare.warmup import warm_up
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice(parser)
     parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
+    parser.add_argument("--seconds", type=float, help="length of a run; default: the scenario's, 2 to 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table`")
 
 
@@ -46,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         )
         warm_up(broker, args.quick, say)
         for scenario in chosen(args.scenario, broker):
+            if args.seconds:
+                scenario = replace(scenario, seconds=args.seconds)
             entries = matching(scenario, broker, args.only)
             if entries:
                 comparison.scenarios.append(run_scenario(scenario, entries, broker, runs, args.quick, say))
@@ -79,6 +83,8 @@ def command_line(args: argparse.Namespace, broker: Broker) -> str:
         words += ["--only", repr(text)]
     if args.runs:
         words += ["--runs", str(args.runs)]
+    if args.seconds:
+        words += ["--seconds", f"{args.seconds:g}"]
     return " ".join(words + ["--quick"] * args.quick)
 
 

@@ -16,6 +16,7 @@ from tools.brokers.mock import MESSAGE_TOO_LARGE, PRODUCE
 
 # Which clients take part here; the full comparison runs them all.
 ONLY = {
+    "throughput-1000": ["ours, futures", "confluent, no callbacks"],
     "gil-hog": ["ours"],
     "latency": ["ours", "confluent"],
     "round-trips": ["ours", "confluent, linger 0"],
