@@ -68,6 +68,7 @@ class MetadataCache:
         clock: monotonic nanoseconds.
         wake: wakes the sender; called without a lock held.
         last_used_ns: when a topic's last record was appended, for topics that are sent to without coming by here.
+        publish: passes an answer's changes on before waiting threads see them; called with the lock held.
         condition: what waiting threads sleep on.
     """
 
@@ -83,6 +84,7 @@ class MetadataCache:
         clock: Callable[[], int] = time.monotonic_ns,
         wake: Callable[[], None] = lambda: None,
         last_used_ns: Callable[[str], int | None] = lambda topic: None,
+        publish: Callable[[MetadataChanges], None] = lambda changes: None,
         condition: threading.Condition | None = None,
     ) -> None:
         self._bootstrap = {-1 - i: Broker(-1 - i, host, port) for i, (host, port) in enumerate(bootstrap)}
@@ -94,6 +96,7 @@ class MetadataCache:
         self._clock = clock
         self._wake = wake
         self._last_used_ns = last_used_ns
+        self._publish = publish
         self.snapshot = ClusterSnapshot(self._bootstrap, {}, is_bootstrap=True)
         """What is known now."""
         self.update_version = 0
@@ -158,9 +161,11 @@ class MetadataCache:
         """Take an answer; waiting threads look again."""
         with self._condition:
             try:
-                return self._on_response(response, now_ns)
+                changes = self._on_response(response, now_ns)
+                self._publish(changes)
             finally:
                 self._condition.notify_all()
+            return changes
 
     def on_failure(self, now_ns: int) -> None:
         """The request failed; the next one waits for the back-off."""
