@@ -89,6 +89,7 @@ struct pkf_topic {
     _Atomic uint32_t counter;       // round robin
     _Atomic int32_t sticky;         // partition, -1 none chosen
     _Atomic uint32_t sticky_bytes;  // appended there since it was chosen
+    _Atomic int64_t last_used_ns; // when a batch of it was last framed, 0 never
     pkf_topic_counters counters;
 
     pthread_mutex_t route_lock;

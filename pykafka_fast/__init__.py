@@ -1,2 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fast synchronous Kafka producer for Python."""
+
+import logging
+
+from ._core.future import RecordFuture, RecordMetadata
+from .interceptor import ProducerInterceptor
+from .partitioner import Partitioner
+from .producer import KafkaProducer
+from .serializer import (
+    BooleanSerializer,
+    BytesSerializer,
+    DoubleSerializer,
+    FloatSerializer,
+    IntegerSerializer,
+    JsonSerializer,
+    LongSerializer,
+    Serializer,
+    ShortSerializer,
+    StringSerializer,
+    UUIDSerializer,
+)
+from .types import Headers, ProducerRecord, TopicPartition
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BooleanSerializer",
+    "BytesSerializer",
+    "DoubleSerializer",
+    "FloatSerializer",
+    "Headers",
+    "IntegerSerializer",
+    "JsonSerializer",
+    "KafkaProducer",
+    "LongSerializer",
+    "Partitioner",
+    "ProducerInterceptor",
+    "ProducerRecord",
+    "RecordFuture",
+    "RecordMetadata",
+    "Serializer",
+    "ShortSerializer",
+    "StringSerializer",
+    "TopicPartition",
+    "UUIDSerializer",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 
-from .errors import IllegalStateError
+from .errors import IllegalStateError, InvalidTopicError
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison
@@ -19,6 +20,9 @@ Header: TypeAlias = tuple[str, BytesLike | None]
 HeaderList: TypeAlias = list[Header]
 #: ``on_delivery(metadata, exception)``; one of the two says how it went, and metadata is never None.
 DeliveryCallback: TypeAlias = Callable[[Any, BaseException | None], object]
+
+
+_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class TopicPartition(NamedTuple):
@@ -190,6 +194,13 @@ class ProducerRecord:
     def __repr__(self) -> str:
         return (f"ProducerRecord(topic={self.topic!r}, partition={self.partition!r}, headers={list(self.headers)!r}, "
                 f"key={self.key!r}, value={self.value!r}, timestamp={self.timestamp!r})")
+
+
+def check_topic(topic: str) -> None:
+    """Raise InvalidTopicError unless Kafka allows ``topic`` as a name."""
+    if not _TOPIC_NAME.fullmatch(topic) or topic in (".", ".."):
+        raise InvalidTopicError(
+            f"{topic[:300]!r} is not a topic name: 1 to 249 of a-z A-Z 0-9 . _ - are allowed, '.' and '..' are not")
 
 
 def _check_number(name: str, value: object) -> None:

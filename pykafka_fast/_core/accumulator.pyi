@@ -28,6 +28,8 @@ class Accumulator:
     def flush_end(self) -> None: ...
     def wait_live(self, timeout: float | None) -> bool:
         """Wait for all that is not done at this moment, callbacks included. False: the time ran out. Serves signals."""
+    def last_used_ns(self, name: str) -> int | None:
+        """When a batch of the topic was last sent, in monotonic nanoseconds; None if never."""
     def close_delivery(self) -> None: ...
     def close(self) -> None:
         """No more appends; who waits for memory is woken and refused."""

@@ -110,6 +110,11 @@ cdef class Accumulator:
             free(live)
         return done
 
+    def last_used_ns(self, str name not None):
+        """When a batch of the topic was last sent, in monotonic nanoseconds; None if never."""
+        topic = self.by_name.get(name)
+        return (<Topic> topic).c.last_used_ns or None if topic is not None else None
+
     def close_delivery(self):
         """Let the delivery thread end once it has delivered what is done."""
         pkf_accum_close_delivery(self.c)

@@ -192,6 +192,7 @@ cdef extern from "pkf_accum.h" nogil:
         uint32_t name_len
         int32_t partition_count
         uint32_t batch_ceiling
+        int64_t last_used_ns
         pkf_topic_counters counters
     ctypedef struct pkf_accum:
         pkf_accum_config config

@@ -46,7 +46,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_span,
     pkf_waiter,
 )
-from pykafka_fast._core.delivery cimport RecordFuture, new_future
+from pykafka_fast._core.future cimport RecordFuture, new_future
 from pykafka_fast._core.status cimport check
 
 cdef extern from "Python.h":
@@ -282,9 +282,11 @@ cdef class ProducerBase:
     cdef str _last_name      # the topic of the last send, compared by identity before the dict is asked
     cdef Topic _last_topic
     cdef bint _direct
+    cdef object _start_delivery  # called before the first record with a callback, then None
 
-    def _open(self, Accumulator accumulator not None, bint direct):
-        """Appends go to this accumulator; `direct`: the fast path applies."""
+    def _open(self, Accumulator accumulator not None, bint direct, start_delivery):
+        """Appends go to this accumulator; `direct`: the fast path applies; start_delivery() starts the delivery thread."""
+        self._start_delivery = start_delivery
         self._last_name = None
         self._last_topic = None
         self._accumulator = accumulator
@@ -317,6 +319,9 @@ cdef class ProducerBase:
                 return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
             self._last_topic = <Topic> <object> found
             self._last_name = topic
+        if on_delivery is not None and self._start_delivery is not None:
+            self._start_delivery()
+            self._start_delivery = None
         outcome = append_record(
             self._accumulator.c, self._last_topic, value, key, headers, partition, timestamp_ms, on_delivery,
             on_delivery is not None, -1.0, &chosen)

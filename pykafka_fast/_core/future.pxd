@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+from pykafka_fast._core.csrc cimport pkf_slot
+
+
+cdef class RecordFuture:
+    cdef pkf_slot slot   # slot.batch: a reference of ours; NULL until the append filled it
+
+
+cdef class RecordMetadata:
+    cdef pkf_slot slot   # likewise
+
+
+cdef class Listener:
+    cdef int kind            # CALLBACK, ERRBACK, BOTH or LOOP
+    cdef RecordFuture future
+    cdef object f            # LOOP: the asyncio loop
+    cdef object args         # LOOP: the asyncio future
+    cdef object kwargs
+
+
+cdef enum:
+    CALLBACK = 0
+    ERRBACK = 1
+    BOTH = 2
+    LOOP = 3
+
+
+cdef RecordFuture new_future()
+cdef bint slot_done(const pkf_slot *slot) noexcept
+cdef object slot_exception(const pkf_slot *slot)
+cdef RecordMetadata metadata_of(const pkf_slot *slot)
+cdef bint attach(Listener listener) except -1
+cdef object run_listener(Listener listener)
+cdef object wake_loop(loop, list futures)

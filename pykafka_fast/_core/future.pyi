@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller holds of a record: its future, its metadata, and what is attached to them."""
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, final
+
+from ..errors import KafkaError
+from ..types import TopicPartition
+from .accumulator import Accumulator
+
+@final
+class RecordMetadata:
+    """Where a record went: kafka-python's named tuple of nine fields, its values computed when they are read.
+
+    offset is -1 when unknown (acks=0, a recognised duplicate, a failure); timestamp is the broker's under
+    LogAppendTime, else the record's, in ms, -1 on failure; sizes are in bytes, -1 for what is absent.
+    """
+
+    _fields: tuple[str, ...]
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        topic_partition: TopicPartition | None = None,
+        offset: int = -1,
+        timestamp: int = -1,
+        checksum: None = None,
+        serialized_key_size: int = -1,
+        serialized_value_size: int = -1,
+        serialized_header_size: int = -1,
+    ) -> None: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def topic_partition(self) -> TopicPartition: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def checksum(self) -> None: ...
+    @property
+    def serialized_key_size(self) -> int: ...
+    @property
+    def serialized_value_size(self) -> int: ...
+    @property
+    def serialized_header_size(self) -> int: ...
+    def _asdict(self) -> dict[str, Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Any: ...
+
+@final
+class RecordFuture:
+    """The outcome of one send(): pending, then a RecordMetadata or an exception.
+
+    Methods and attributes are those of kafka-python's FutureRecordMetadata; it can be awaited in asyncio too.
+    """
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the outcome is known."""
+    @property
+    def value(self) -> RecordMetadata | None:
+        """The RecordMetadata once delivered, else None."""
+    @property
+    def exception(self) -> KafkaError | None:
+        """The exception once failed, else None. Every look makes a new one."""
+    def succeeded(self) -> bool:
+        """Done, and delivered."""
+    def failed(self) -> bool:
+        """Done, and not delivered."""
+    def retriable(self) -> bool:
+        """Failed with an error after which the same send may succeed."""
+    def get(self, timeout: float | None = None) -> RecordMetadata:
+        """Wait for the outcome; its batch does not linger meanwhile.
+
+        timeout: seconds, None without end. Returns RecordMetadata; raises the delivery's exception, or
+        KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
+        """
+    def add_callback(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> RecordFuture:
+        """Call f(*args, metadata, **kwargs) when delivered; at once if that is so already. Returns self."""
+    def add_errback(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> RecordFuture:
+        """Call f(*args, exception, **kwargs) when failed; at once if that is so already. Returns self."""
+    def add_both(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> RecordFuture:
+        """Call f(*args, metadata or exception, **kwargs) when done. Returns self."""
+    def chain(self, other: Any) -> RecordFuture:
+        """Pass the outcome on to another future with success() and failure(). Returns self."""
+    @property
+    def _produce_future(self) -> RecordFuture: ...
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where the record was put; partition -1 if it failed before one was chosen."""
+    def __await__(self) -> Generator[Any, None, RecordMetadata]: ...
+
+def failed_future(topic: str, partition: int, code: int, message: str, in_doubt: bool = False) -> RecordFuture:
+    """A future that has failed from birth: nothing was appended. partition -1 when none was chosen."""
+
+def metadata_without_offset(future: RecordFuture) -> RecordMetadata:
+    """What a callback is told of a record that failed: topic and partition."""
+
+def set_starter(accumulator: Accumulator, start: Callable[[], None]) -> None:
+    """Call `start` whenever something is attached to a record of this accumulator."""
+
+def forget_starter(accumulator: Accumulator) -> None:
+    """The opposite of set_starter()."""

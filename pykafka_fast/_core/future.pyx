@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller holds of a record: its future, its metadata, and what is attached to them.
+
+A future is a (batch, index) pair without anything the garbage collector must know. Nothing is written into it at the
+acknowledgement: metadata and exceptions are made from the batch when somebody asks.
+"""
+
+import logging
+import sys
+import threading
+import time
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
+
+from pykafka_fast._core.accumulator cimport Accumulator
+from pykafka_fast._core.csrc cimport (
+    PKF_DELIVERED,
+    PKF_DONE,
+    PKF_E_CLOSED,
+    PKF_E_TIMEOUT,
+    PKF_WANTED,
+    pkf_accum,
+    pkf_accum_hurry,
+    pkf_accum_listen,
+    pkf_accum_wait_batch,
+    pkf_batch,
+    pkf_batch_follow,
+    pkf_batch_new_failed,
+    pkf_batch_record_code,
+    pkf_batch_ref,
+    pkf_batch_set_offset,
+    pkf_batch_state,
+    pkf_batch_unref,
+    pkf_slot,
+)
+from pykafka_fast._core.status cimport check
+
+from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
+from pykafka_fast.types import TopicPartition
+
+logger = logging.getLogger("pykafka_fast.delivery")
+
+cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
+
+
+# Who starts a producer's delivery thread, by the address of its accumulator: futures know no more than that.
+cdef dict starters = {}
+
+
+def set_starter(Accumulator accumulator not None, start):
+    """Call `start` whenever something is attached to a record of this accumulator."""
+    starters[<uintptr_t> accumulator.c] = start
+
+
+def forget_starter(Accumulator accumulator not None):
+    """The opposite of set_starter()."""
+    starters.pop(<uintptr_t> accumulator.c, None)
+
+
+# ---- what a slot knows ------------------------------------------------------------------------------------------------
+
+cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept:
+    """The batch that decides about the record, after any splits, and the record's index there."""
+    index[0] = slot.index
+    return pkf_batch_follow(slot.batch, index)
+
+
+cdef bint slot_done(const pkf_slot *slot) noexcept:
+    cdef int32_t index
+    return (pkf_batch_state(settled_at(slot, &index)) & PKF_DONE) != 0
+
+
+cdef str slot_topic(const pkf_slot *slot):
+    cdef pkf_batch *batch = slot.batch
+    cdef const char *name = batch.topic if batch.partition == NULL else batch.partition.topic.name
+    return name.decode("utf-8", "surrogateescape")
+
+
+cdef int32_t slot_partition(const pkf_slot *slot) noexcept:
+    return slot.batch.partition_index if slot.batch.partition == NULL else slot.batch.partition.index
+
+
+cdef object slot_exception(const pkf_slot *slot):
+    """A new exception for a record that failed, None for one that did not (or not yet)."""
+    cdef int32_t index
+    cdef pkf_batch *batch = settled_at(slot, &index)
+    cdef const char *message = NULL
+    if not pkf_batch_state(batch) & PKF_DONE:
+        return None
+    cdef int32_t code = pkf_batch_record_code(batch, index, &message)
+    if code == 0:
+        return None
+    return exception_for(code, message.decode("utf-8", "replace") if message != NULL else None, batch.in_doubt)
+
+
+cdef bint slot_failed(const pkf_slot *slot) noexcept:
+    cdef int32_t index
+    cdef pkf_batch *batch = settled_at(slot, &index)
+    cdef const char *message
+    return (pkf_batch_state(batch) & PKF_DONE) != 0 and pkf_batch_record_code(batch, index, &message) != 0
+
+
+cdef RecordMetadata metadata_of(const pkf_slot *slot):
+    cdef RecordMetadata metadata = RecordMetadata.__new__(RecordMetadata)
+    metadata.slot = slot[0]
+    pkf_batch_ref(slot.batch)
+    return metadata
+
+
+# ---- metadata ---------------------------------------------------------------------------------------------------------
+
+@cython.final
+@cython.freelist(256)
+cdef class RecordMetadata:
+    """Where a record went: kafka-python's named tuple of nine fields, its values computed when they are read.
+
+    offset is -1 when unknown (acks=0, a recognised duplicate, a failure); timestamp is the broker's under
+    LogAppendTime, else the record's, in ms, -1 on failure; sizes are in bytes, -1 for what is absent.
+    """
+
+    _fields = (
+        "topic", "partition", "topic_partition", "offset", "timestamp", "checksum", "serialized_key_size",
+        "serialized_value_size", "serialized_header_size",
+    )
+
+    def __init__(
+        self, str topic not None, partition, topic_partition=None, offset=-1, timestamp=-1, checksum=None,
+        serialized_key_size=-1, serialized_value_size=-1, serialized_header_size=-1,
+    ):
+        encoded = topic.encode("utf-8", "surrogateescape")
+        if self.slot.batch != NULL:
+            raise TypeError("RecordMetadata cannot be changed")
+        self.slot.batch = pkf_batch_new_failed(<const char *> encoded, len(encoded), partition, 0, NULL, False)
+        if self.slot.batch == NULL:
+            raise MemoryError
+        pkf_batch_set_offset(self.slot.batch, offset)
+        self.slot.timestamp = timestamp
+        self.slot.key_size = serialized_key_size
+        self.slot.value_size = serialized_value_size
+        self.slot.header_size = serialized_header_size
+
+    def __dealloc__(self):
+        if self.slot.batch != NULL:
+            pkf_batch_unref(self.slot.batch)
+
+    @property
+    def topic(self):
+        return slot_topic(&self.slot)
+
+    @property
+    def partition(self):
+        return slot_partition(&self.slot)
+
+    @property
+    def topic_partition(self):
+        return TopicPartition(slot_topic(&self.slot), slot_partition(&self.slot))
+
+    @property
+    def offset(self):
+        cdef int32_t index
+        cdef pkf_batch *batch = settled_at(&self.slot, &index)
+        return -1 if batch.base_offset < 0 or slot_failed(&self.slot) else batch.base_offset + index
+
+    @property
+    def timestamp(self):
+        cdef int32_t index
+        cdef pkf_batch *batch = settled_at(&self.slot, &index)
+        if slot_failed(&self.slot):
+            return -1
+        return batch.log_append_time if batch.log_append_time >= 0 else self.slot.timestamp
+
+    @property
+    def checksum(self):
+        return None
+
+    @property
+    def serialized_key_size(self):
+        return self.slot.key_size
+
+    @property
+    def serialized_value_size(self):
+        return self.slot.value_size
+
+    @property
+    def serialized_header_size(self):
+        return self.slot.header_size
+
+    def _asdict(self):
+        return {name: getattr(self, name) for name in RecordMetadata._fields}
+
+    def __iter__(self):
+        return iter(astuple(self))
+
+    def __len__(self):
+        return len(RecordMetadata._fields)
+
+    def __getitem__(self, index):
+        return astuple(self)[index]
+
+    def __eq__(self, other):
+        if not isinstance(other, (RecordMetadata, tuple)):
+            return NotImplemented
+        return astuple(self) == tuple(other)
+
+    def __hash__(self):
+        return hash(astuple(self))
+
+    def __repr__(self):
+        return "RecordMetadata(" + ", ".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
+
+    def __reduce__(self):
+        return RecordMetadata, astuple(self)
+
+
+cdef tuple astuple(RecordMetadata metadata):
+    return tuple([getattr(metadata, name) for name in RecordMetadata._fields])
+
+
+# ---- futures ----------------------------------------------------------------------------------------------------------
+
+cdef RecordFuture new_future():
+    return RecordFuture.__new__(RecordFuture)
+
+
+def failed_future(str topic not None, int32_t partition, int32_t code, str message, bint in_doubt=False):
+    """A future that has failed from birth: nothing was appended. partition -1 when none was chosen."""
+    encoded = topic.encode("utf-8", "surrogateescape")
+    text = message.encode("utf-8", "replace")
+    cdef RecordFuture future = new_future()
+    future.slot.batch = pkf_batch_new_failed(<const char *> encoded, len(encoded), partition, code, <const char *> text, in_doubt)
+    if future.slot.batch == NULL:
+        raise MemoryError
+    future.slot.timestamp = -1
+    future.slot.key_size = future.slot.value_size = future.slot.header_size = -1
+    return future
+
+
+def metadata_without_offset(RecordFuture future not None):
+    """What a callback is told of a record that failed: topic and partition."""
+    return metadata_of(&future.slot)
+
+
+@cython.final
+@cython.freelist(1024)
+cdef class RecordFuture:
+    """The outcome of one send(): pending, then a RecordMetadata or an exception.
+
+    Methods and attributes are those of kafka-python's FutureRecordMetadata; it can be awaited in asyncio too.
+    """
+
+    def __dealloc__(self):
+        if self.slot.batch != NULL:
+            pkf_batch_unref(self.slot.batch)
+
+    @property
+    def is_done(self):
+        """Whether the outcome is known."""
+        return slot_done(&self.slot)
+
+    @property
+    def value(self):
+        """The RecordMetadata once delivered, else None."""
+        return metadata_of(&self.slot) if slot_done(&self.slot) and not slot_failed(&self.slot) else None
+
+    @property
+    def exception(self):
+        """The exception once failed, else None. Every look makes a new one."""
+        return slot_exception(&self.slot)
+
+    def succeeded(self):
+        """Done, and delivered."""
+        return slot_done(&self.slot) and not slot_failed(&self.slot)
+
+    def failed(self):
+        """Done, and not delivered."""
+        return slot_failed(&self.slot)
+
+    def retriable(self):
+        """Failed with an error after which the same send may succeed."""
+        return isinstance(slot_exception(&self.slot), RetriableError)
+
+    def get(self, timeout=None):
+        """Wait for the outcome; its batch does not linger meanwhile.
+
+        timeout: seconds, None without end. Returns RecordMetadata; raises the delivery's exception, or
+        KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
+        """
+        if not wait_slot(&self.slot, timeout):
+            raise KafkaTimeoutError(f"Timeout after waiting for {timeout} secs.")
+        if slot_failed(&self.slot):
+            raise slot_exception(&self.slot)
+        return metadata_of(&self.slot)
+
+    def add_callback(self, f, *args, **kwargs):
+        """Call f(*args, metadata, **kwargs) when delivered; at once if that is so already. Returns self."""
+        return listen(self, Listener(CALLBACK, self, f, args, kwargs))
+
+    def add_errback(self, f, *args, **kwargs):
+        """Call f(*args, exception, **kwargs) when failed; at once if that is so already. Returns self."""
+        return listen(self, Listener(ERRBACK, self, f, args, kwargs))
+
+    def add_both(self, f, *args, **kwargs):
+        """Call f(*args, metadata or exception, **kwargs) when done. Returns self."""
+        return listen(self, Listener(BOTH, self, f, args, kwargs))
+
+    def chain(self, other):
+        """Pass the outcome on to another future with success() and failure(). Returns self."""
+        return self.add_callback(other.success).add_errback(other.failure)
+
+    @property
+    def _produce_future(self):  # tracers read _produce_future.topic_partition right after send()
+        return self
+
+    @property
+    def topic_partition(self):
+        """Where the record was put; partition -1 if it failed before one was chosen."""
+        return TopicPartition(slot_topic(&self.slot), slot_partition(&self.slot))
+
+    def __await__(self):
+        return awaited(self).__await__()
+
+    def __repr__(self):
+        state = "failed" if slot_failed(&self.slot) else "done" if slot_done(&self.slot) else "pending"
+        return f"<RecordFuture {slot_topic(&self.slot)}-{slot_partition(&self.slot)} {state}>"
+
+
+cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
+    cdef int32_t index
+    cdef int64_t slice_ns
+    cdef int status
+    cdef bint delivered
+    cdef pkf_batch *batch
+    cdef pkf_accum *accum = slot.batch.accum
+    if accum == NULL:
+        return True
+    deadline = None if timeout is None else time.monotonic() + timeout
+    delivered = <uint64_t> threading.get_ident() != accum.delivery_thread
+    while True:
+        batch = settled_at(slot, &index)
+        if pkf_batch_state(batch) & PKF_DONE and not (delivered and undelivered(batch)):
+            return True
+        pkf_accum_hurry(accum, batch)
+        slice_ns = SLICE_NS
+        if deadline is not None:
+            slice_ns = min(slice_ns, <int64_t> (max(0.0, <double> deadline - <double> time.monotonic()) * 1e9))
+        with nogil:
+            status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
+        PyErr_CheckSignals()
+        if status == PKF_E_TIMEOUT and deadline is not None and time.monotonic() >= deadline:
+            return False
+
+
+cdef bint undelivered(const pkf_batch *batch) noexcept:
+    cdef uint32_t state = pkf_batch_state(batch)
+    return (state & PKF_WANTED) != 0 and (state & PKF_DELIVERED) == 0
+
+
+# ---- listeners: callbacks attached to a future -------------------------------------------------------------------------
+
+cdef class Listener:
+    """A callback, or an awaiting task, and the record it waits for."""
+
+    def __init__(self, kind, future, f, args, kwargs):
+        self.kind = kind
+        self.future = future
+        self.f = f
+        self.args = args
+        self.kwargs = kwargs
+
+
+cdef RecordFuture listen(RecordFuture future, Listener listener):
+    """Attach, or run now if the record is done and its callbacks have run."""
+    if listener.kind != LOOP and not callable(listener.f):
+        raise TypeError(f"a callback must be callable, not {type(listener.f).__name__}")
+    if not attach(listener):
+        run_listener(listener)
+    return future
+
+
+cdef bint attach(Listener listener) except -1:
+    cdef int32_t index
+    cdef pkf_batch *batch = settled_at(&listener.future.slot, &index)
+    start = starters.get(<uintptr_t> listener.future.slot.batch.accum)
+    if start is not None:
+        start()
+    Py_INCREF(listener)
+    cdef int status = pkf_accum_listen(listener.future.slot.batch.accum, batch, <void *> listener)
+    if status == 0:
+        return True
+    Py_DECREF(listener)
+    if status != PKF_E_CLOSED:
+        check(status)
+    return False
+
+
+cdef object run_listener(Listener listener):
+    failure = slot_exception(&listener.future.slot)
+    if listener.kind == LOOP:
+        wake_loop(listener.f, [listener.args])
+        return None
+    if (listener.kind == CALLBACK and failure is not None) or (listener.kind == ERRBACK and failure is None):
+        return None
+    outcome = metadata_of(&listener.future.slot) if failure is None else failure
+    try:
+        listener.f(*listener.args, outcome, **listener.kwargs)
+    except BaseException:
+        logger.exception("Error processing callback")
+    return None
+
+
+async def awaited(RecordFuture future):
+    """Wait in asyncio: one wake-up of the loop for all that a round of deliveries completed."""
+    asyncio = sys.modules["asyncio"]  # whoever awaits has imported it
+    if not slot_done(&future.slot):
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        listener = Listener(LOOP, future, loop, done, None)
+        if attach(<Listener> listener):
+            pkf_accum_hurry(future.slot.batch.accum, future.slot.batch)
+            await done
+    failure = slot_exception(&future.slot)
+    if failure is not None:
+        raise failure
+    return metadata_of(&future.slot)
+
+
+def resolve_all(futures):
+    """Runs in the loop: the awaiting tasks look at their records themselves."""
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+cdef object wake_loop(loop, list futures):
+    try:
+        loop.call_soon_threadsafe(resolve_all, futures)
+    except RuntimeError:  # the loop was closed; nobody waits in it any more
+        logger.debug("an event loop was closed while %d of its records were being delivered", len(futures))

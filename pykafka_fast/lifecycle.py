@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a producer is made of, how it comes to life on the first send, and how it ends.
+
+None of this holds the producer itself, so one that is dropped without close() can be collected, and says so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import threading
+import time
+import warnings
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._core.accumulator import Accumulator
+from ._core.wire import Wire
+from .config import ProducerConfig
+from .counters import sample
+from .delivery import DeliveryThread
+from .errors import ClientCode, KafkaError
+from .interceptor import InterceptorChain
+from .metrics import MetricsWindow
+from .sender import Sender
+
+if TYPE_CHECKING:
+    from .metadata import MetadataCache
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
+_AT_EXIT_S = 10.0  # how long records may still be delivered when the interpreter ends
+_SLICE_S = 0.05  # signals are served at least this often
+_FORCED_S = 5.0  # what ending the threads may take once everything has been failed
+
+
+class Lifecycle:
+    """The parts of one producer.
+
+    Args:
+        config: the resolved options.
+
+    Attributes:
+        accumulator: where records are appended.
+        metadata: what is known of the cluster.
+        interceptors: the user's.
+        delivery: the thread that runs callbacks.
+    """
+
+    def __init__(self, config: ProducerConfig) -> None:
+        self._config = config
+        self.interceptors = InterceptorChain(config.interceptors)
+        builtin = isinstance(config.partitioner, str)
+        self.accumulator = Accumulator(
+            buffer_memory=config.buffer_memory, batch_size=config.batch_size, batch_max_size=config.batch_max_size,
+            max_request_size=config.max_request_size, linger_ms=config.linger_ms,
+            delivery_timeout_ms=config.delivery_timeout_ms,
+            partitioner=config.partitioner if builtin else "sticky",
+            ignore_keys=config.partitioner_ignore_keys, adaptive=config.partitioner_adaptive_partitioning_enable)
+        self._wire = Wire(
+            self.accumulator, client_id=config.client_id, acks=config.acks, idempotent=config.enable_idempotence,
+            max_in_flight=config.max_in_flight_requests_per_connection, request_timeout_ms=config.request_timeout_ms,
+            idle_timeout_ms=config.connections_max_idle_ms, patience_ms=max(config.linger_ms, _PATIENCE_MS),
+            receive_max=config.receive_message_max_bytes)
+        self._sender = Sender(config, self.accumulator, self._wire)
+        self.metadata: MetadataCache = self._sender.metadata
+        self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery")
+        self._metrics = MetricsWindow(config.metrics_num_samples, config.metrics_sample_window_ms)
+        self._metrics_lock = threading.Lock()
+        self._send_errors: Counter[str] = Counter()
+        self._close_lock = threading.Lock()
+        self._started = False
+        self._ended = False
+
+    # ---- while it lives --------------------------------------------------------------------------------------------
+
+    @property
+    def fatal(self) -> KafkaError | None:
+        """Why nothing can be sent any more, or None."""
+        return self._sender.fatal
+
+    def wait_for_topic(self, topic: str, partition: int | None, deadline: float, check: Callable[[], None]) -> None:
+        """Wait until the accumulator knows the topic (and the partition, if one is given).
+
+        Args:
+            topic: the topic.
+            partition: one that has to exist, or None.
+            deadline: in ``time.monotonic()``.
+            check: called again and again while waiting; may raise.
+        """
+        self._started = True
+        self._sender.ensure_started()
+        self.metadata.wait_for_topic(topic, partition, int(deadline * 1e9), check)
+
+    def bootstrap_connected(self) -> bool:
+        """Whether a broker is connected, or being connected to for the first time."""
+        return self._sender.bootstrap_connected()
+
+    def count_send_error(self, topic: str) -> None:
+        """One more send() failed before anything was appended."""
+        with self._metrics_lock:
+            self._send_errors[topic] += 1
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """The metrics of the current window."""
+        with self._metrics_lock:
+            return self._metrics.metrics(sample(self.accumulator, self._wire, self.metadata, self._send_errors))
+
+    def flush(self, timeout: float | None) -> bool:
+        """Send everything now and wait for it; False when ``timeout`` (seconds) ran out."""
+        self.accumulator.flush_begin()
+        try:
+            return self.accumulator.wait_live(timeout)
+        finally:
+            self.accumulator.flush_end()
+
+    def describe_live(self) -> str:
+        """How many records of which topics have no outcome yet, in words."""
+        lost = self.accumulator.lost()
+        topics = ", ".join(f"{count} of {topic!r}" for topic, count in sorted(lost.items()))
+        return f"{sum(lost.values())} records ({topics})" if lost else "no records"
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+
+    def close(self, timeout: float | None) -> None:
+        """Deliver what can be delivered within ``timeout`` seconds (None: no limit), fail the rest, end the threads."""
+        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 <= timeout <= threading.TIMEOUT_MAX):
+            raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
+        if self.delivery.is_current():
+            logger.warning("close() was called in a callback: records that are not delivered yet are failed at once")
+            timeout = 0
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self.accumulator.close()
+        if not self._take_close_lock(deadline):
+            return  # another thread is closing and has not finished in our time
+        try:
+            if not self._ended:
+                self._end(deadline)
+        finally:
+            self._close_lock.release()
+
+    def _take_close_lock(self, deadline: float) -> bool:
+        if self.delivery.is_current():
+            return self._close_lock.acquire(blocking=False)
+        while not self._close_lock.acquire(timeout=_SLICE_S):
+            if time.monotonic() >= deadline:
+                return False
+        return True
+
+    def _end(self, deadline: float) -> None:
+        interrupted: BaseException | None = None
+        try:
+            self._drain(deadline)
+        except BaseException as error:  # Ctrl-C: end all the same, then pass it on
+            interrupted = error
+            self._force()
+        self._sender.stop()
+        self.delivery.close(max(0.0, min(deadline, time.monotonic() + threading.TIMEOUT_MAX / 2) - time.monotonic())
+                            if deadline != math.inf and interrupted is None else _FORCED_S if interrupted else None)
+        self._ended = True
+        atexit.unregister(self._at_exit)
+        self._close_plugins()
+        if interrupted is not None:
+            raise interrupted
+
+    def _drain(self, deadline: float) -> None:
+        """Send what is left; what has no outcome at the deadline fails."""
+        if not self._started:
+            self.metadata.close()
+            return
+        self._sender.initiate_close()
+        left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        if left == 0 or not self._sender.wait_drained(left):
+            self._force()
+        self.metadata.close()
+
+    def _force(self) -> None:
+        if not self._started:
+            return
+        if self.accumulator.lost():
+            logger.warning("Producer %s is closed before %s had an outcome", self._config.client_id, self.describe_live())
+        self._sender.force(ClientCode.CLOSED_FORCEFULLY, "Producer is closed forcefully.")
+        self._sender.wait_drained(_FORCED_S)
+
+    def _close_plugins(self) -> None:
+        self.interceptors.close()
+        for plugin in (self._config.key_serializer, self._config.value_serializer, self._config.partitioner):
+            close = getattr(plugin, "close", None)
+            if not callable(close):
+                continue
+            try:
+                close()
+            except Exception:
+                logger.exception("%r failed in close()", plugin)
+
+    # ---- ends that nobody asked for --------------------------------------------------------------------------------
+
+    def guard(self, producer: Any) -> None:
+        """Deliver for a bounded time when the interpreter ends without close()."""
+        self._producer = weakref.ref(producer)
+        atexit.register(self._at_exit)
+
+    def _at_exit(self) -> None:
+        producer = self._producer()
+        if producer is not None:
+            producer.close(timeout=_AT_EXIT_S)
+
+    def abandon(self, name: str) -> None:
+        """The producer was collected without close(): say so, and end its threads without waiting here."""
+        atexit.unregister(self._at_exit)
+        if not self._started:
+            return
+        warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
+        try:
+            threading.Thread(target=self.close, args=(_AT_EXIT_S,), name="abandoned-producer", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending; its threads end with it
+            logger.debug("no thread could be started to end %s", name)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""KafkaProducer: the story of send(), flush(), close() and the look-ups, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._core.future import RecordFuture, failed_future, metadata_without_offset
+from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, TOO_LARGE, ProducerBase
+from .config import resolve
+from .errors import (
+    AuthorizationError,
+    BufferExhaustedError,
+    InvalidTopicError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaProtocolError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerClosedError,
+    UnsupportedVersionError,
+    code_of,
+    message_of,
+)
+from .lifecycle import Lifecycle
+from .partitioner import adapt as adapt_partitioner
+from .serializer import adapt as adapt_serializer
+from .types import ProducerRecord, TopicPartition, check_topic
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from ._core.accumulator import Topic
+    from .producer_options import ProducerOptions
+    from .types import HeaderList
+
+logger = logging.getLogger(__name__)
+
+#: What fails the future; whatever else happens in send() is raised.
+_FAIL_THE_FUTURE = (KafkaTimeoutError, MessageSizeTooLargeError, InvalidTopicError, AuthorizationError,
+                    UnsupportedVersionError, KafkaConnectionError, KafkaProtocolError)
+
+
+class KafkaProducer(ProducerBase):
+    """Sends records to Kafka: synchronous, thread-safe, batching, idempotent by default.
+
+    Options are keyword arguments; :func:`pykafka_fast.config.describe` renders the table of all of them. The
+    constructor does no network I/O and no name look-up: the first send() does, within ``max_block_ms``.
+
+    Raises:
+        UnrecognizedConfigError: an option nobody knows.
+        KafkaConfigurationError: a value an option does not take, or options that contradict each other.
+    """
+
+    def __init__(self, **configs: Unpack[ProducerOptions]) -> None:
+        config = resolve(configs)
+        self.config: dict[str, Any] = config.as_dict()
+        self._max_block_s = config.max_block_ms / 1000
+        self._key_serializer = None if config.key_serializer is None else adapt_serializer(config.key_serializer, "key")
+        self._value_serializer = (
+            None if config.value_serializer is None else adapt_serializer(config.value_serializer, "value"))
+        self._partition = None if isinstance(config.partitioner, str) else adapt_partitioner(config.partitioner)
+        self._transaction_manager: Any = None
+        self._lifecycle = Lifecycle(config)
+        self._interceptors = self._lifecycle.interceptors
+        self._closed = False
+        self._open(self._lifecycle.accumulator, self._fast_path_applies(), self._lifecycle.delivery.ensure_started)
+        self._lifecycle.guard(self)
+
+    def _fast_path_applies(self) -> bool:
+        """The extension type's send() does it all: nothing of the user's runs, nothing has to be told."""
+        return not (self._interceptors or self._key_serializer or self._value_serializer or self._partition
+                    or self._transaction_manager)
+
+    def __repr__(self) -> str:
+        return f"<KafkaProducer client_id={self.config['client_id']} transactional_id={self.config['transactional_id']}>"
+
+    # ---- send ------------------------------------------------------------------------------------------------------
+
+    def _send(self, topic: str | ProducerRecord, value: Any, key: Any, headers: HeaderList | None, partition: int | None,
+              timestamp_ms: int | None, on_delivery: Callable[..., object] | None, chosen: int) -> RecordFuture:
+        """send() where the fast path does not apply: interceptors, then the eight steps."""
+        if isinstance(topic, ProducerRecord):
+            if any(it is not None for it in (value, key, headers, partition, timestamp_ms)):
+                raise TypeError("a ProducerRecord is sent alone: value, key, headers, partition and timestamp are in it")
+            record = topic
+        else:
+            if headers is not None and not isinstance(headers, list):
+                raise TypeError(f"headers must be a list of (str, bytes) pairs, not {type(headers).__name__}")
+            record = ProducerRecord(topic, partition, headers, key, value, timestamp_ms)
+        if self._interceptors:
+            record = self._interceptors.on_send(record)
+        return self._do_send(record, on_delivery, chosen)
+
+    def _do_send(self, record: ProducerRecord, on_delivery: Callable[..., object] | None, chosen: int = -1) -> RecordFuture:
+        """The eight steps of the specification. `chosen`: a partition that a first try of the fast path settled on."""
+        deadline = time.monotonic() + self._max_block_s
+        partition = record.partition
+        try:
+            self._check_usable()
+            # 1. Wait for the topic's metadata, and for the partition if one is named.
+            handle = self._wait_for_partition(record.topic, partition, deadline)
+            # 2. Serialize key and value; serializers may add headers.
+            key, value = self._serialize(record)
+            # 3. Choose a partition: the record's, the user's partitioner's, or None for one of the built-in ones.
+            partition = self._choose_partition(record, key, value, handle, chosen)
+            record.freeze()
+            # 4. The record's size against max_request_size and buffer_memory: checked by the append, before anything else.
+            # 5. Put callback and interceptors together.
+            notify = on_delivery is not None or self._interceptors.acknowledges
+            # 6. Tell the transaction manager, before the append, so that a refusal leaves nothing behind.
+            if self._transaction_manager is not None:
+                partition = handle.choose(key) if partition is None else partition
+                self._transaction_manager.maybe_add_partition(TopicPartition(record.topic, partition))
+            # 7. Append to the accumulator, waiting for memory. 8. Wake the sender, if need be: the append does.
+            return self._append_until(record, handle, value, key, partition, on_delivery, notify, deadline)
+        except BaseException as error:
+            return self._refuse(record, partition, on_delivery, error)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ProducerClosedError("the producer is closed")
+        fatal = self._lifecycle.fatal
+        if fatal is not None:
+            raise fatal
+
+    def _wait_for_partition(self, topic: str, partition: int | None, deadline: float) -> Topic:
+        check_topic(topic)
+        handle = self._lifecycle.accumulator.topic(topic)
+        if handle.partition_count > (partition or 0):
+            return handle
+        self._lifecycle.wait_for_topic(topic, partition, deadline, self._check_usable)
+        return handle
+
+    def _serialize(self, record: ProducerRecord) -> tuple[Any, Any]:
+        key, value = record.key, record.value
+        if self._key_serializer is not None:
+            key = self._key_serializer(record.topic, record.headers, key)
+        if self._value_serializer is not None:
+            value = self._value_serializer(record.topic, record.headers, value)
+        return key, value
+
+    def _choose_partition(self, record: ProducerRecord, key: Any, value: Any, handle: Topic, chosen: int) -> int | None:
+        if record.partition is not None:
+            return record.partition
+        if self._partition is None:
+            return None if chosen < 0 else chosen
+        cluster = self._lifecycle.metadata.snapshot
+        partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
+        if partition >= handle.partition_count:
+            raise ValueError(f"the partitioner chose partition {partition} of topic {record.topic!r}, which has "
+                             f"{handle.partition_count}")
+        return partition
+
+    def _append_until(self, record: ProducerRecord, handle: Topic, value: Any, key: Any, partition: int | None,
+                      on_delivery: Callable[..., object] | None, notify: bool, deadline: float) -> RecordFuture:
+        """Append; on an answer that is a decision of ours, take it and append again."""
+        if notify:
+            self._lifecycle.delivery.ensure_started()
+        headers = record.headers or None
+        while True:
+            outcome = self._append(handle, value, key, headers, partition, record.timestamp, on_delivery, notify, deadline)
+            if isinstance(outcome, RecordFuture):
+                return outcome
+            if outcome == NEED_METADATA:  # forgotten since step 1
+                self._lifecycle.wait_for_topic(record.topic, partition, deadline, self._check_usable)
+                continue
+            raise self._refusal(outcome, record.topic)
+
+    def _refusal(self, outcome: int, topic: str) -> KafkaError | MemoryError:
+        options = self.config
+        if outcome == TOO_LARGE:
+            return MessageSizeTooLargeError(
+                f"a record for topic {topic!r} is larger than max_request_size={options['max_request_size']} or "
+                f"buffer_memory={options['buffer_memory']} allow; raise them, or send less at once")
+        if outcome == EXHAUSTED:
+            stats = self._lifecycle.accumulator.pool_stats()
+            return BufferExhaustedError(
+                f"no memory for a record for topic {topic!r} within max_block_ms={options['max_block_ms']}: "
+                f"{stats['acquired']} of buffer_memory={stats['budget']} bytes wait for the brokers, {stats['waiting']} "
+                "threads wait for memory; send more slowly, or raise buffer_memory or max_block_ms")
+        if outcome == CLOSED:
+            return ProducerClosedError("the producer was closed while a send was in progress")
+        return MemoryError("the system has no memory left for a record")
+
+    def _refuse(self, record: ProducerRecord, partition: int | None, on_delivery: Callable[..., object] | None,
+                error: BaseException) -> RecordFuture:
+        """Nothing was appended. Errors that Kafka or time caused fail the future; all others are raised."""
+        where = TopicPartition(record.topic, -1 if partition is None else partition)
+        in_future = isinstance(error, _FAIL_THE_FUTURE)
+        if isinstance(error, (KafkaError, KeyboardInterrupt)):
+            self._lifecycle.count_send_error(record.topic)
+        if not in_future:
+            self._interceptors.on_send_error(record, where, error)
+            raise error
+        future = failed_future(where.topic, where.partition, code_of(error), message_of(error))
+        if on_delivery is not None:
+            try:
+                on_delivery(metadata_without_offset(future), error)
+            except Exception:
+                logger.exception("Error processing callback")
+        self._interceptors.on_send_error(record, where, error)
+        return future
+
+    # ---- the rest --------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Send at once all that was sent before this call, and wait for its outcome, callbacks included.
+
+        Records that fail do not raise here; their futures and callbacks know. In a callback it waits for outcomes only.
+
+        Args:
+            timeout: seconds for the whole call; None waits as long as it takes (``delivery_timeout_ms`` bounds that).
+
+        Raises:
+            KafkaTimeoutError: the time ran out. The records are not affected.
+        """
+        if not self._lifecycle.flush(timeout):
+            raise KafkaTimeoutError(f"{self._lifecycle.describe_live()} not completed by flush() within {timeout} s")
+
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver what can be delivered, fail the rest, end the threads. Can be called again; from any thread.
+
+        Args:
+            timeout: seconds; None waits for every record (``delivery_timeout_ms`` bounds that); 0 drops them at once.
+                In a callback it counts as 0, because the callback's own thread cannot be waited for.
+
+        Raises:
+            ValueError: negative, or not a number of seconds that can be waited for.
+        """
+        self._closed = True
+        self._set_direct(False)
+        self._lifecycle.close(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        lifecycle = getattr(self, "_lifecycle", None)
+        if lifecycle is not None and not self._closed:
+            lifecycle.abandon(repr(self))
+
+    def partitions_for(self, topic: str) -> set[int]:
+        """The topic's partitions, waiting up to ``max_block_ms`` for its metadata (KIP-526: only this topic is asked for).
+
+        Raises:
+            KafkaTimeoutError: not known in time; says what was wrong with each broker.
+            InvalidTopicError, TopicAuthorizationFailedError: waiting would not help.
+        """
+        self._check_usable()
+        self._wait_for_partition(topic, None, time.monotonic() + self._max_block_s)
+        return set(range(self._lifecycle.accumulator.topic(topic).partition_count))
+
+    def bootstrap_connected(self) -> bool:
+        """Whether a broker is connected, or being connected to for the first time."""
+        return not self._closed and self._lifecycle.bootstrap_connected()
+
+    def metrics(self, raw: bool = False) -> dict[str, dict[str, float]] | None:
+        """``{group: {name: value}}`` with kafka-python's names, and the pool's, batches' and retries' beside them.
+
+        None with ``metrics_enabled=False``, empty after close().
+
+        Args:
+            raw: not supported: there are no metric objects behind the values.
+        """
+        if raw:
+            raise TypeError("metrics(raw=True) is kafka-python's own; the values are all there is")
+        if not self.config["metrics_enabled"]:
+            return None
+        return {} if self._closed else self._lifecycle.metrics()
+
+
