@@ -182,6 +182,11 @@ class BrokerConnection:
             error = reason if isinstance(reason, KafkaConnectionError) else KafkaConnectionError(f"{self}: {reason}")
             self._end(error)
 
+    def abandon(self) -> None:
+        """In a forked child: close our copy of the descriptor; nobody is told, the parent's connection goes on."""
+        self.state = ConnectionState.CLOSED
+        self._drop_socket()
+
     def detach(self) -> Detached:
         """Hand the socket over. Only a READY connection with nothing in flight, unsent or unread can be detached."""
         if self.state is not ConnectionState.READY or self._socket is None:

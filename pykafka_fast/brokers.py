@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to the cluster's brokers: one for control messages, and those handed over to the wire thread.
+
+Control messages go over any one broker. While none can be reached several are tried, a new one each second, and the
+first that answers serves. A connection for produce requests is made when the wire asks for one, shakes hands here, and
+belongs to the wire from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+from ._core.wire import Wire
+from .cluster import Broker, ClusterSnapshot
+from .complaints import Complaints
+from .errors import KafkaConnectionError, KafkaError, UnsupportedVersionError
+from .net.backoff import ReconnectState
+from .net.connection import BrokerConnection
+from .net.link import Link, Network
+from .protocol.api import ApiKey, negotiate
+
+__all__ = ["Brokers"]
+
+_logger = logging.getLogger(__name__)
+
+STAGGER_NS = 1_000_000_000
+"""How long one broker may take before the next one is tried beside it."""
+
+
+class Brokers:
+    """All connections of one producer. Belongs to the sender thread; ``is_connected`` may be called from any.
+
+    Args:
+        network: what connections share.
+        wire: takes produce connections over.
+        on_error: told the address and the reason whenever a broker could not be reached or was lost.
+        on_reached: told the address of a broker that answers.
+        on_unsupported: told that a broker cannot be sent records to.
+        rng: random numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        wire: Wire,
+        *,
+        on_error: Callable[[str, KafkaError], None],
+        on_reached: Callable[[str], None],
+        on_unsupported: Callable[[Broker, UnsupportedVersionError], None],
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._network = network
+        self._wire = wire
+        self._on_error = on_error
+        self._on_reached = on_reached
+        self._on_unsupported = on_unsupported
+        self._rng = rng
+        self._complaints = Complaints(_logger, network.clock)
+        self._known: dict[int, Broker] = {}
+        self._control: dict[int, Link] = {}
+        self._backoffs: dict[str, ReconnectState] = {}  # of control links, by address: outlive changes of the cluster
+        self._produce: dict[int, Link] = {}
+        self._wanted: dict[int, None] = {}  # nodes the wire asked for and has not got yet, in order
+        self._handed: set[int] = set()  # nodes with a connection in the wire
+
+    # The cluster
+
+    def update(self, snapshot: ClusterSnapshot) -> None:
+        """These are the brokers now. Connections to brokers that are gone serve as long as they last."""
+        self._known = {broker.node_id: broker for broker in snapshot.brokers()}
+        by_address = {(broker.host, broker.port): broker for broker in self._known.values()}
+        before, self._control = self._control, {}
+        for link in before.values():
+            broker = by_address.get((link.host, link.port))
+            if broker is not None and broker.node_id not in self._control:
+                link.node_id = broker.node_id
+                self._control[broker.node_id] = link
+            elif link.is_ready:  # a bootstrap server by another name than the cluster gives it
+                self._control[min(0, *self._control, *self._known) - 1] = link
+            else:
+                link.close("the broker has left the cluster")
+        for broker in self._known.values():
+            if broker.node_id not in self._control:
+                self._control[broker.node_id] = self._control_link(broker)
+        self._forget_old_backoffs()
+        for node_id in self._wanted.keys() - self._known.keys():
+            self._give_up(node_id)
+
+    def _control_link(self, broker: Broker) -> Link:
+        address = f"{broker.host}:{broker.port}"
+        backoff = self._backoffs.setdefault(
+            address, ReconnectState(self._network.reconnect, self._network.setup_timeout)
+        )
+        return self._link(broker, self._on_control_ready, self._on_control_failed, backoff)
+
+    def _link(
+        self,
+        broker: Broker,
+        on_ready: Callable[[Link], None],
+        on_failed: Callable[[Link, KafkaConnectionError], None],
+        backoff: ReconnectState | None = None,
+    ) -> Link:
+        return Link(broker.node_id, broker.host, broker.port, self._network, on_ready, on_failed, backoff)
+
+    def _forget_old_backoffs(self) -> None:
+        current = {link.address for link in self._control.values()}
+        for address in self._backoffs.keys() - current:
+            if self._backoffs[address].can_connect(self._network.clock()):
+                del self._backoffs[address]
+
+    # Control messages
+
+    def control(self) -> BrokerConnection | None:
+        """A connection over which to send a control message now."""
+        now_ns = self._network.clock()
+        ready = [link.connection for link in self._control.values() if link.is_ready and link.connection is not None]
+        usable = [connection for connection in ready if connection.throttled_until_ns <= now_ns]
+        return min(usable, key=lambda connection: connection.in_flight_count, default=None)
+
+    def seek_control(self, now_ns: int) -> int | None:
+        """After ``control`` returned None: see to it that there will be a connection.
+
+        Returns:
+            When to call again, None if events will tell.
+        """
+        links = list(self._control.values())
+        ready = [link.connection for link in links if link.is_ready and link.connection is not None]
+        if ready:  # all of them throttle
+            return min(connection.throttled_until_ns for connection in ready)
+        idle = [link for link in links if not link.is_busy]
+        not_before_ns = max((self._patience_ns(link) for link in links if link.is_busy), default=now_ns)
+        if not_before_ns <= now_ns:
+            able = [link for link in idle if link.can_open(now_ns)]
+            if able:
+                min(able, key=lambda link: (link.reconnect.last_attempt_ns or -1, self._rng())).open()
+                return now_ns + STAGGER_NS if len(idle) > 1 else None
+        return max(not_before_ns, min(link.reconnect.retry_at_ns for link in idle)) if idle else None
+
+    def _patience_ns(self, link: Link) -> int:
+        """When another broker is tried beside this one."""
+        return (link.reconnect.last_attempt_ns or 0) + STAGGER_NS
+
+    def no_node_available(self, now_ns: int) -> bool:
+        """Whether nothing is connected and nothing may be tried now (KIP-899)."""
+        links = self._control.values()
+        return not self._handed and not any(link.is_busy or link.can_open(now_ns) for link in links)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether any broker is connected."""
+        return bool(self._handed) or any(link.is_ready for link in tuple(self._control.values()))
+
+    def disconnect_control(self, reason: str) -> None:
+        """Close all control connections; their requests fail."""
+        for link in self._control.values():
+            link.close(reason)
+
+    def _on_control_ready(self, link: Link) -> None:
+        _logger.debug("%s answers; it serves control messages", link)
+        self._reached(link)
+        for other in self._control.values():
+            if other is not link and other.is_busy and not other.is_ready:
+                other.close("another broker answered first")
+
+    def _on_control_failed(self, link: Link, error: KafkaConnectionError) -> None:
+        self._failed(link, error)
+
+    # Produce connections
+
+    def want(self, node_id: int) -> bool:
+        """The wire needs a connection to this node; False if nobody knows where that is."""
+        self._wanted[node_id] = None
+        return node_id in self._known
+
+    def dial_wanted(self, now_ns: int) -> int | None:
+        """Begin what attempts may begin; returns when to call again, None if events will tell."""
+        at_ns: list[int] = []
+        for node_id in list(self._wanted):
+            link = self._produce_link(node_id)
+            if link is None or link.is_busy:
+                continue
+            if link.can_open(now_ns):
+                link.open()
+            else:
+                at_ns.append(link.reconnect.retry_at_ns)
+        return min(at_ns, default=None)
+
+    def on_lost(self, node_id: int, reason: str, quiet: bool) -> None:
+        """A connection the wire had has ended; ``quiet`` if there was nothing wrong with it."""
+        self._handed.discard(node_id)
+        link = self._produce_link(node_id)
+        if link is None:
+            return
+        if quiet:
+            _logger.debug("%s: connection closed: %s", link, reason)
+            return
+        link.lost()
+        self._failed(link, KafkaConnectionError(f"{link}: {reason}"))
+
+    def _produce_link(self, node_id: int) -> Link | None:
+        broker, link = self._known.get(node_id), self._produce.get(node_id)
+        if broker is None:
+            return link
+        if link is None or (link.host, link.port) != (broker.host, broker.port):
+            if link is not None:
+                link.close("the broker has moved")
+            link = self._produce[node_id] = self._link(broker, self._on_produce_ready, self._on_produce_failed)
+        return link
+
+    def _on_produce_ready(self, link: Link) -> None:
+        assert link.connection is not None
+        node_id = link.node_id
+        try:
+            version = negotiate(ApiKey.PRODUCE, link.connection.api_versions.get(ApiKey.PRODUCE))
+        except UnsupportedVersionError as error:
+            link.close("it cannot be sent records to")
+            link.lost()
+            self._give_up(node_id)
+            self._on_unsupported(Broker(node_id, link.host, link.port), error)
+            return
+        detached = link.detach()
+        self._wanted.pop(node_id, None)
+        self._handed.add(node_id)
+        _logger.debug("%s answers; records go there as Produce v%d", link, version)
+        self._reached(link)
+        self._wire.connect(node_id, detached.fd, version, detached.next_correlation_id)
+
+    def _on_produce_failed(self, link: Link, error: KafkaConnectionError) -> None:
+        self._failed(link, error)
+        if self._wire.live_count() == 0:
+            self._give_up(link.node_id)
+
+    def _give_up(self, node_id: int) -> None:
+        """Nothing waits for this node any more, or nothing can be done for what does: the wire may ask again."""
+        if node_id in self._wanted:
+            del self._wanted[node_id]
+            self._wire.forget_connection(node_id)
+        link = self._produce.get(node_id)
+        if link is not None:
+            link.close("not needed any more")
+
+    # Both
+
+    def _failed(self, link: Link, error: KafkaConnectionError) -> None:
+        self._complaints.warn(link.address, "%s", error.args[0])
+        self._on_error(link.address, error)
+
+    def _reached(self, link: Link) -> None:
+        self._on_reached(link.address)
+
+    def _links(self) -> list[Link]:
+        return [*self._control.values(), *self._produce.values()]
+
+    def deadline(self) -> int | None:
+        """When ``on_deadline`` is due."""
+        return min((at for link in self._links() if (at := link.deadline()) is not None), default=None)
+
+    def on_deadline(self, now_ns: int) -> None:
+        """Act on what is overdue at ``now_ns``."""
+        for link in self._links():
+            at_ns = link.deadline()
+            if at_ns is not None and at_ns <= now_ns:
+                link.on_deadline(now_ns)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connections."""
+        for link in self._links():
+            link.abandon()
+
+    def close(self) -> None:
+        """Close every connection that is not the wire's."""
+        for link in self._links():
+            link.close()
+        self._wanted.clear()
+        self._handed.clear()

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said over a control connection: metadata, the producer id, and starting over from the bootstrap servers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from .brokers import Brokers
+from .cluster import MetadataChanges
+from .errors import KafkaError, UnsupportedVersionError, message_of
+from .idempotence import ProducerIdentity, Verdict
+from .metadata import NEVER, MetadataCache
+from .net.connection import BrokerConnection
+from .net.link import Network
+from .protocol.api import ApiKey
+from .protocol.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
+from .protocol.metadata import MetadataRequest, MetadataResponse
+
+__all__ = ["Control"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Control:
+    """Asks what is due. Belongs to the sender thread.
+
+    Args:
+        network, brokers: where connections come from.
+        metadata: is kept up to date.
+        identity: is given an id when it needs one.
+        allow_auto_create_topics: asking about a topic may create it.
+        publish: passes on what starting over changes.
+        on_metadata: called after every good answer.
+        on_verdict: called with what an answer to InitProducerId means.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        brokers: Brokers,
+        metadata: MetadataCache,
+        identity: ProducerIdentity,
+        *,
+        allow_auto_create_topics: bool,
+        publish: Callable[[MetadataChanges], None],
+        on_metadata: Callable[[], None],
+        on_verdict: Callable[[Verdict], None],
+    ) -> None:
+        self._network = network
+        self._brokers = brokers
+        self._metadata = metadata
+        self._identity = identity
+        self._allow_auto_create_topics = allow_auto_create_topics
+        self._publish = publish
+        self._on_metadata = on_metadata
+        self._on_verdict = on_verdict
+        self._cluster_id: str | None = None
+
+    def advance(self, now_ns: int) -> int | None:
+        """Ask what is due; returns when something will be due, None if only events can change that."""
+        moments: list[int | None] = []
+        to_update_ns = self._metadata.time_to_next_update(now_ns)
+        if to_update_ns == 0 or self._identity.is_due(now_ns):
+            connection = self._brokers.control()
+            if connection is None and to_update_ns == 0:
+                self._rebootstrap_if_due(now_ns)
+            if connection is None:
+                moments.append(self._brokers.seek_control(now_ns))
+            else:
+                self._ask(connection, now_ns)
+        to_update_ns = self._metadata.time_to_next_update(now_ns)
+        moments.append(now_ns + to_update_ns if 0 < to_update_ns < NEVER else None)
+        moments.append(self._identity.next_request_ns())
+        return min((moment for moment in moments if moment is not None and moment > now_ns), default=None)
+
+    def _ask(self, connection: BrokerConnection, now_ns: int) -> None:
+        topics = self._metadata.build_request(now_ns)
+        if topics is not None:
+            self._ask_metadata(connection, topics, now_ns)
+        if self._identity.is_due(now_ns):
+            self._ask_producer_id(connection)
+        self._network.watch(connection)
+
+    # Metadata
+
+    def _ask_metadata(self, connection: BrokerConnection, topics: tuple[str, ...], now_ns: int) -> None:
+        request = MetadataRequest.for_topics(topics, self._allow_auto_create_topics)
+        try:
+            connection.submit(ApiKey.METADATA, request, MetadataResponse.decode, self._on_metadata_answer)
+        except UnsupportedVersionError as error:
+            self._metadata.on_failure(now_ns)
+            self._metadata.set_fatal(UnsupportedVersionError(f"{connection}: {message_of(error)}"))
+
+    def _on_metadata_answer(self, response: MetadataResponse | None, error: KafkaError | None) -> None:
+        now_ns = self._network.clock()
+        if response is None:
+            _logger.debug("metadata: %s", error)
+            self._metadata.on_failure(now_ns)
+            return
+        changes = self._metadata.on_response(response, now_ns)
+        if changes.rebootstrap:
+            self._rebootstrap(now_ns, "the cluster asks for it")
+        elif changes.error is not None:
+            _logger.warning("An answer to Metadata is of no use: %s", changes.error)
+        else:
+            self._note_cluster(response.cluster_id)
+            self._brokers.update(self._metadata.snapshot)
+            self._on_metadata()
+
+    def _note_cluster(self, cluster_id: str | None) -> None:
+        if cluster_id is None or cluster_id == self._cluster_id:
+            return
+        if self._cluster_id is not None:
+            _logger.warning("The cluster's id changed from %s to %s", self._cluster_id, cluster_id)
+        else:
+            _logger.info("Connected to cluster %s", cluster_id)
+        self._cluster_id = cluster_id
+
+    def _rebootstrap_if_due(self, now_ns: int) -> None:
+        if self._metadata.rebootstrap_due(now_ns, self._brokers.no_node_available(now_ns)):
+            self._rebootstrap(now_ns, "no known broker can be reached")
+
+    def _rebootstrap(self, now_ns: int, reason: str) -> None:
+        if not self._metadata.snapshot.is_bootstrap:
+            _logger.info("Starting over from the bootstrap servers: %s", reason)
+        self._brokers.disconnect_control("starting over from the bootstrap servers")
+        self._publish(self._metadata.rebootstrap(now_ns))
+        self._brokers.update(self._metadata.snapshot)
+
+    # The producer id
+
+    def _ask_producer_id(self, connection: BrokerConnection) -> None:
+        try:
+            request, decode = InitProducerIdRequest(), InitProducerIdResponse.decode
+            connection.submit(ApiKey.INIT_PRODUCER_ID, request, decode, self._on_identity_answer)
+        except UnsupportedVersionError as error:
+            self._on_verdict(self._identity.on_unsupported(f"{connection}: {message_of(error)}"))
+        else:
+            self._identity.on_sent()
+
+    def _on_identity_answer(self, response: InitProducerIdResponse | None, error: KafkaError | None) -> None:
+        now_ns = self._network.clock()
+        if response is None:
+            _logger.debug("InitProducerId: %s", error)
+            self._identity.on_failure(now_ns)
+            return
+        self._on_verdict(self._identity.on_response(response, now_ns))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waking a thread that waits in a selector."""
+
+from __future__ import annotations
+
+import socket
+
+__all__ = ["Wakeup"]
+
+
+class Wakeup:
+    """A pair of connected sockets. ``signal`` may be called from any thread, the rest belongs to the one that waits."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._signalled = False
+
+    def fileno(self) -> int:
+        """Readable after ``signal``."""
+        return self._reader.fileno()
+
+    def signal(self) -> None:
+        """Wake the waiting thread; harmless after ``close``."""
+        if self._signalled:
+            return
+        self._signalled = True
+        try:
+            self._writer.send(b"\0")
+        except OSError:  # full, so that it is readable anyway, or closed
+            return
+
+    def clear(self) -> None:
+        """Wait for the next signal. To be called before looking at what it announces."""
+        self._signalled = False
+        try:
+            while self._reader.recv(64):
+                pass
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """No more signals."""
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One decision per batch that came back without a plain success: send it again, split it, fail it.
+
+:mod:`pykafka_fast.retry` knows the rules, the wire thread does what is decided; here both are brought together with
+what metadata knows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ._core.wire import Event, ParkedBatch, Wire
+from .cluster import Broker, LeaderUpdate, MetadataChanges
+from .errors import InvalidRecordError
+from .metadata import MetadataCache
+from .retry import Action, Decision, decide, description, split_size
+
+__all__ = ["Settlement"]
+
+_logger = logging.getLogger(__name__)
+
+NOT_LEADER_OR_FOLLOWER = 6
+FENCED_LEADER_EPOCH = 74
+_MOVED = (NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH)
+
+
+class Settlement:
+    """Settles batches.
+
+    Args:
+        wire: does what is decided.
+        metadata: is told of new leaders and asked to refresh.
+        max_retries: ``retries``.
+        delivery_timeout_ms: of the producer.
+        batch_size: of the producer; pieces of a split are not smaller than that at first.
+        backoff_ms: delay before another try after so many earlier ones.
+        lower_ceiling: topic and size: its batches are not to grow beyond that any more.
+        publish: passes on what a new leader changes.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        metadata: MetadataCache,
+        *,
+        max_retries: int,
+        delivery_timeout_ms: int,
+        batch_size: int,
+        backoff_ms: Callable[[int], int],
+        lower_ceiling: Callable[[str, int], None],
+        publish: Callable[[MetadataChanges], None],
+    ) -> None:
+        self._wire = wire
+        self._metadata = metadata
+        self._max_retries = max_retries
+        self._delivery_timeout_ms = delivery_timeout_ms
+        self._batch_size = batch_size
+        self._backoff_ms = backoff_ms
+        self._lower_ceiling = lower_ceiling
+        self._publish = publish
+        self._endpoints: dict[int, Broker] = {}
+
+    def note_endpoint(self, node_id: int, host: str, port: int) -> None:
+        """A response named a broker's address (KIP-951)."""
+        self._endpoints[node_id] = Broker(node_id, host, port)
+
+    def settle(self, batch: ParkedBatch, outcome: Event) -> Action:
+        """Decide about one batch and have it done; returns what was decided."""
+        decision = decide(
+            outcome.code,
+            idempotent=batch.sequence >= 0,
+            attempts=batch.attempts,
+            max_retries=self._max_retries,
+            expired=batch.age_ms >= self._delivery_timeout_ms,
+            record_count=batch.count,
+            is_first=batch.is_first_unresolved,
+            log_start_known=outcome.log_start >= 0,
+            in_doubt=outcome.in_doubt,
+        )
+        is_moved = outcome.code in _MOVED and self._merge_leader(batch, outcome)
+        if decision.refresh:
+            self._metadata.request_update()
+        _logger.debug("%s-%d: %d records came back with %s: %s", batch.topic, batch.partition, batch.count,
+                      description(outcome.code, outcome.text), decision.action.value)  # fmt: skip
+        self._carry_out(batch, outcome, decision, is_moved)
+        return decision.action
+
+    def _carry_out(self, batch: ParkedBatch, outcome: Event, decision: Decision, is_moved: bool) -> None:
+        action = decision.action
+        if action in (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH):
+            self._wire.requeue(
+                batch,
+                delay_ms=0 if is_moved or self._waits_anyway(batch, action) else self._backoff_ms(batch.attempts),
+                in_doubt=decision.in_doubt,
+                refused=action is Action.BUMP_EPOCH,
+                text=description(outcome.code, outcome.text),
+            )
+        elif action is Action.SPLIT:
+            size = split_size(batch.size, self._batch_size, batch.is_split)
+            self._lower_ceiling(batch.topic, size)
+            self._wire.split(batch, size, outcome.code, outcome.text)
+        elif action is Action.DONE:
+            self._wire.complete(batch, outcome.offset)
+        else:
+            self._fail(batch, outcome, decision.in_doubt)
+
+    @staticmethod
+    def _waits_anyway(batch: ParkedBatch, action: Action) -> bool:
+        """A batch behind another cannot leave before it, and one whose sequence is of no use not before a restart."""
+        if action is Action.BUMP_EPOCH:
+            return batch.attempts == 0
+        return batch.sequence >= 0 and not batch.is_first_unresolved
+
+    def _fail(self, batch: ParkedBatch, outcome: Event, in_doubt: bool) -> None:
+        code = outcome.code
+        if len(outcome.record_errors) > 1:
+            assert InvalidRecordError.errno is not None
+            code = InvalidRecordError.errno
+        self._wire.fail(batch, code, outcome.text, in_doubt, outcome.record_errors)
+
+    def _merge_leader(self, batch: ParkedBatch, outcome: Event) -> bool:
+        """Whether the response named a leader this batch has not been sent to (KIP-951)."""
+        if outcome.leader < 0 or outcome.leader_epoch < 0:
+            return False
+        update = LeaderUpdate(batch.topic, batch.partition, outcome.leader, outcome.leader_epoch)
+        endpoint = self._endpoints.get(outcome.leader)
+        before = self._metadata.snapshot
+        self._publish(self._metadata.update_leaders([update], [endpoint] if endpoint else []))
+        if self._metadata.snapshot is not before:
+            return True
+        topic = before.topic(batch.topic)
+        if topic is None or batch.partition >= topic.partition_count or batch.attempts > 0:
+            return False
+        # The answer for an earlier batch brought the same news.
+        known = (topic.leaders[batch.partition], topic.leader_epochs[batch.partition])
+        return known == (outcome.leader, outcome.leader_epoch)
