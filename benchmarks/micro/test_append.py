@@ -38,7 +38,7 @@ class Appender(ProducerBase):
             delivery_timeout_ms=120_000.0,
         )
         accumulator.topic(TOPIC).set_route([1] * partitions)
-        self._open(accumulator, True)
+        self._open(accumulator, True, lambda: None)
 
     def _send(self, *args: object) -> Any:
         raise AssertionError(f"the fast path does not apply: {args!r:.300}")

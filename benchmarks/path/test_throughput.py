@@ -9,6 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.compare import usage
 from pykafka_fast import KafkaProducer
+from pykafka_fast.types import HeaderList
 
 RECORDS, QUICK_RECORDS = 100_000, 2_000
 TIMEOUT = 60.0
@@ -77,7 +78,7 @@ def test_keys_and_headers(benchmark: BenchmarkFixture, producer: KafkaProducer, 
     """murmur2 over six partitions, a header each."""
     value, send = b"x" * 100, producer.send
     keys = [b"key-%d" % number for number in range(100)]
-    headers = [("source", b"benchmark")]
+    headers: HeaderList = [("source", b"benchmark")]
 
     def work() -> None:
         for _ in repeat(None, records // len(keys)):

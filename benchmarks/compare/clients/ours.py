@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from itertools import repeat
+from typing import Any
 
 from benchmarks.compare.clients.client import TIMEOUT, Client, DeliveryFailed, Pending
 from benchmarks.compare.job import Job
@@ -14,7 +15,8 @@ class Futures(Client):
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self._producer = KafkaProducer(bootstrap_servers=job.address, **job.options)
+        options: dict[str, Any] = dict(job.options)
+        self._producer = KafkaProducer(bootstrap_servers=job.address, **options)
         self._pending = Pending()
         self._sent = 0
 
