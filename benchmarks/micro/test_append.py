@@ -9,10 +9,10 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from pykafka_fast._core.producer_base import ProducerBase
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pykafka_fast._core.accumulator import Accumulator
+from pykafka_fast._core.producer_base import ProducerBase
 
 pytestmark = pytest.mark.benchmark(group="append, per 10,000 records")
 
