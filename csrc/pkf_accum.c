@@ -115,6 +115,7 @@ void pkf_partition_close_tail_locked(pkf_partition *partition)
     pkf_batch *tail = partition->tail;
     if (tail == NULL || tail->closed) return;
     tail->closed = true;
+    pkf_batch_end_reserve_locked(tail);
     atomic_fetch_add_explicit(&partition->queued_bytes, tail->used, memory_order_relaxed);
     atomic_fetch_sub_explicit(&tail->accum->open_batches, 1, memory_order_relaxed);
 }
@@ -135,11 +136,13 @@ static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size)
     return (uint32_t)(hint > PKF_SLAB_MIN_SIZE ? hint : PKF_SLAB_MIN_SIZE);
 }
 
-// Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready.
+// Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready;
+// E_EXHAUSTED: there will never be one.
 static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted)
 {
     size_t size = batch->slab->size * 2;
     while (size < wanted) size *= 2;
+    if (pkf_pool_round(size) > accum->config.buffer_memory) return PKF_E_EXHAUSTED;
     pkf_slab *larger = append->slab;
     if (larger == NULL || larger->size < size) {
         pkf_slab *ready = NULL;
@@ -163,10 +166,11 @@ static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, p
     if (wanted <= batch->slab->size && wanted <= batch_limit(partition->topic)) return PKF_OK;
     if (wanted <= batch_limit(partition->topic)) {
         pkf_status status = grow_locked(accum, batch, append, wanted);
-        if (status == PKF_OK || append->may_grow) return status;
+        if (status == PKF_OK || (status == PKF_NEED_SLAB && append->may_grow)) return status;
         partition->slab_hint = next_hint(accum, partition->topic, batch->slab->size);
     } else if (batch->slab->size > partition->slab_hint) {
-        partition->slab_hint = (uint32_t)batch->slab->size;
+        uint32_t limit = batch_limit(partition->topic);
+        partition->slab_hint = batch->slab->size < limit ? (uint32_t)batch->slab->size : limit;
     }
     pkf_partition_close_tail_locked(partition);
     return PKF_E_EXHAUSTED;
@@ -188,6 +192,7 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
 {
     size_t need = PKF_BATCH_HEADER + record_size;
     size_t size = partition->slab_hint > need ? partition->slab_hint : need;
+    if (pkf_pool_round(size) > accum->config.buffer_memory) size = need;
     pkf_slab *slab = append->slab;
     if (slab == NULL || slab->size < need) {
         if (slab != NULL || pkf_pool_ready(accum->pool, size, &slab) != PKF_OK) {
@@ -195,9 +200,11 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
             return PKF_NEED_SLAB;
         }
     }
+    append->slab = slab;
     pkf_batch *batch = pkf_batch_new(accum, partition, slab, pkf_monotonic_ns());
-    if (batch == NULL) {
-        append->slab = slab;
+    if (batch == NULL) return PKF_E_NOMEM;
+    if (append->cookie.callback && pkf_batch_reserve_cookie(batch)) { // an empty batch must not stay
+        pkf_batch_unref(batch);
         return PKF_E_NOMEM;
     }
     append->slab = NULL;
@@ -214,7 +221,7 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
 static void fill_slot(pkf_append *append, pkf_batch *batch)
 {
     pkf_slot *slot = append->slot;
-    pkf_batch_ref(batch);
+    pkf_batch_ref_reserved_locked(batch);
     slot->batch = batch;
     slot->index = batch->count;
     slot->timestamp = append->timestamp;

@@ -52,7 +52,7 @@ struct pkf_partition {
     pkf_partition *touched_next;
 
     // Wire thread only:
-    int32_t leader; // node id, -1 unknown
+    int32_t leader; // index of its node in the wire, -1 unknown
     int32_t leader_epoch;
     pkf_batch *unresolved_head, *unresolved_tail; // framed, in order, not yet published
     uint32_t unresolved_count;

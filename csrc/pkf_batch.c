@@ -58,6 +58,13 @@ void pkf_batch_ref(pkf_batch *batch)
     atomic_fetch_add_explicit(&batch->refs, 1, memory_order_relaxed);
 }
 
+void pkf_batch_end_reserve_locked(pkf_batch *batch)
+{
+    // The owner's reference stays, so this never frees.
+    atomic_fetch_sub_explicit(&batch->refs, batch->reserved, memory_order_release);
+    batch->reserved = 0;
+}
+
 static void batch_free(pkf_batch *batch)
 {
     for (int32_t i = 0; i < batch->record_error_count; i++) free(batch->record_errors[i].message);

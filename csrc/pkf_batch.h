@@ -40,8 +40,8 @@ enum {
     PKF_URGENT = 32,    // somebody waits: do not linger
 };
 
-// The two of errors.ClientCode that arise in C.
-enum { PKF_CODE_TIMEOUT = -1000, PKF_CODE_BATCH_REJECTED = -1012 };
+// Those of errors.ClientCode that arise in C.
+enum { PKF_CODE_TIMEOUT = -1000, PKF_CODE_CLOSED_FORCEFULLY = -1005, PKF_CODE_BATCH_REJECTED = -1012 };
 
 typedef struct pkf_accum pkf_accum;
 typedef struct pkf_partition pkf_partition;
@@ -95,6 +95,7 @@ struct pkf_batch {
 
     // Filling; guarded by the partition's lock until closed, constant afterwards.
     pkf_slab *slab; // NULL once given back
+    uint32_t reserved; // references counted in refs and not given out yet: an append hands one on without an atomic operation
     uint32_t used;  // bytes of the slab in use, header included
     int32_t count;  // records
     bool closed;
@@ -141,8 +142,21 @@ void pkf_batch_set_offset(pkf_batch *batch, int64_t offset);
 
 void pkf_batch_ref(pkf_batch *batch);
 
+// Give back what is left of the reserved references, when the batch is closed. Partition lock.
+void pkf_batch_end_reserve_locked(pkf_batch *batch);
+
 // May free the batch (never its slab: that has gone back before). Any thread, no lock needed.
 void pkf_batch_unref(pkf_batch *batch);
+
+// One of the reserved references becomes the caller's. Partition lock, batch open.
+static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch)
+{
+    if (batch->reserved == 0) {
+        batch->reserved = 1u << 16;
+        atomic_fetch_add_explicit(&batch->refs, batch->reserved, memory_order_relaxed);
+    }
+    batch->reserved--;
+}
 
 static inline uint32_t pkf_batch_state(const pkf_batch *batch)
 {

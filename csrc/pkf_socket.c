@@ -35,6 +35,27 @@ int64_t pkf_realtime_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+#define CALIBRATED_NS 1000000 // a shorter time would measure the calls, not the ticks
+
+int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick)
+{
+    struct timespec now;
+    int64_t since = pkf_monotonic_ns() - clock->first_ns;
+    clock_gettime(CLOCK_REALTIME, &now);
+    clock->ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    clock->from = tick;
+    clock->ticks = 0; // not valid any longer than this call, unless ...
+    if (clock->first_ns == 0 || tick <= clock->first_tick || since > 1000 * NS_PER_S) {
+        clock->first_tick = tick;
+        clock->first_ns = since + clock->first_ns;
+    } else if (since > CALIBRATED_NS) { // ... the rate is known: then until shortly before the millisecond turns
+        double rate = (double)(tick - clock->first_tick) / (double)since;
+        int64_t left = 1000000 - now.tv_nsec % 1000000;
+        clock->ticks = (uint64_t)(rate * (double)left * 0.99);
+    }
+    return clock->ms;
+}
+
 #ifdef __APPLE__
 #define COND_CLOCK CLOCK_REALTIME // the only one pthread_cond_timedwait knows there
 #else

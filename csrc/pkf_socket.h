@@ -18,6 +18,37 @@
 int64_t pkf_monotonic_ns(void);
 int64_t pkf_realtime_ms(void);
 
+// The wall clock in ms for a caller that asks millions of times a second: between two turns of the millisecond it reads
+// the processor's tick counter instead of the system's clock, which takes half as long. As exact as pkf_realtime_ms() but
+// for a step of the wall clock, which it notices within a millisecond. Zeroed at first; one thread at a time.
+typedef struct pkf_ms_clock {
+    int64_t ms;           // what the clock says ...
+    uint64_t from, ticks; // ... from this tick on, for so many ticks
+    uint64_t first_tick;  // calibration: a tick, and the monotonic time then
+    int64_t first_ns;
+} pkf_ms_clock;
+
+static inline uint64_t pkf_ticks(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
+int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick);
+
+static inline int64_t pkf_ms_clock_read(pkf_ms_clock *clock)
+{
+    uint64_t tick = pkf_ticks();
+    return tick - clock->from < clock->ticks ? clock->ms : pkf_ms_clock_refresh(clock, tick);
+}
+
 // An absolute deadline on the clock that pkf_cond_init() gave the condition, `slice_ns` from now.
 void pkf_cond_init(pthread_cond_t *cond);
 struct timespec pkf_cond_deadline(int64_t slice_ns);

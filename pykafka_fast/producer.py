@@ -83,6 +83,8 @@ class KafkaProducer(ProducerBase):
     def _send(self, topic: str | ProducerRecord, value: Any, key: Any, headers: HeaderList | None, partition: int | None,
               timestamp_ms: int | None, on_delivery: Callable[..., object] | None, chosen: int) -> RecordFuture:
         """send() where the fast path does not apply: interceptors, then the eight steps."""
+        if on_delivery is not None and not callable(on_delivery):
+            raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
         if isinstance(topic, ProducerRecord):
             if any(it is not None for it in (value, key, headers, partition, timestamp_ms)):
                 raise TypeError("a ProducerRecord is sent alone: value, key, headers, partition and timestamp are in it")

@@ -112,7 +112,9 @@ cdef extern from "pkf_socket.h" nogil:
         int read_fd
         int write_fd
     int64_t pkf_monotonic_ns() noexcept
-    int64_t pkf_realtime_ms() noexcept
+    ctypedef struct pkf_ms_clock:
+        pass
+    int64_t pkf_ms_clock_read(pkf_ms_clock *clock) noexcept
 
 # ---- batches ----------------------------------------------------------------------------------------------------------
 
@@ -274,6 +276,7 @@ cdef extern from "pkf_event.h" nogil:
     ctypedef enum pkf_command_kind:
         PKF_COMMAND_CONNECT
         PKF_COMMAND_FORGET
+        PKF_COMMAND_EXPLAIN
         PKF_COMMAND_LEADERS
         PKF_COMMAND_LEADER
         PKF_COMMAND_PRODUCER

@@ -34,6 +34,8 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_wake,
     pkf_append,
     pkf_header,
+    pkf_ms_clock,
+    pkf_ms_clock_read,
     pkf_pool,
     pkf_pool_release,
     pkf_pool_try,
@@ -41,7 +43,6 @@ from pykafka_fast._core.csrc cimport (
     pkf_pool_wait_begin,
     pkf_pool_wait_cancel,
     pkf_pool_wait_take,
-    pkf_realtime_ms,
     pkf_slab,
     pkf_span,
     pkf_waiter,
@@ -184,27 +185,34 @@ cdef int try_slab(pkf_accum *accum, pkf_append *append) noexcept:
     return pkf_pool_try(accum.pool, append.need, &append.slab)
 
 
-cdef int append_patiently(pkf_accum *accum, pkf_append *append, bint wait, double deadline) except? -99:
-    """Append, acquiring slabs as they are needed. Waits for memory, in turn and until the deadline, only if `wait`."""
+cdef int append_now(pkf_accum *accum, pkf_append *append) noexcept:
+    """Append, acquiring slabs as they are needed, without waiting: E_EXHAUSTED if there is none."""
     cdef int status
     append.may_grow = True
     while True:
         status = append_once(accum, append)
-        if status == PKF_NEED_SLAB:
-            status = try_slab(accum, append)
-            if status == PKF_E_EXHAUSTED and append.may_grow:
-                append.may_grow = False  # a batch that cannot grow is closed as it is
-                continue
-            if status == PKF_E_EXHAUSTED and wait:
-                status = wait_for_slab(accum, append, deadline)
-            if status == PKF_OK:
-                append.may_grow = True
-                continue
-        elif status == PKF_NEED_BUDGET and wait:
+        if status != PKF_NEED_SLAB:
+            return status
+        status = try_slab(accum, append)
+        if status == PKF_E_EXHAUSTED and append.may_grow:
+            append.may_grow = False  # a batch that cannot grow is closed as it is
+        elif status != PKF_OK:
+            return status
+
+
+cdef int append_patiently(pkf_accum *accum, pkf_append *append, double deadline) except? -99:
+    """Append, waiting in turn and until the deadline for memory and for room among the undelivered callbacks."""
+    cdef int status
+    while True:
+        status = append_now(accum, append)
+        if status == PKF_E_EXHAUSTED:
+            status = wait_for_slab(accum, append, deadline)
+        elif status == PKF_NEED_BUDGET:
             status = wait_for_budget(accum, deadline)
-            if status == PKF_OK:
-                continue
-        return status
+        else:
+            return status
+        if status != PKF_OK:
+            return status
 
 
 cdef int64_t slice_until(double deadline):
@@ -249,19 +257,15 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
 
 # ---- the base class ---------------------------------------------------------------------------------------------------
 
-cdef inline int32_t partition_of(object partition) except? -99:
-    if partition is None:
-        return -1
-    if type(partition) is not int and not isinstance(partition, int) or isinstance(partition, bool):
+cdef int32_t partition_of(object partition) except? -99:
+    if not isinstance(partition, int) or isinstance(partition, bool):
         raise TypeError(f"partition must be an int or None, not {type(partition).__name__}")
     if partition < 0 or partition > 0x7fffffff:
         raise ValueError(f"partition={partition} is not a partition number: it must be 0 or above")
     return <int32_t> partition
 
 
-cdef inline int64_t timestamp_of(object timestamp_ms) except? -99:
-    if timestamp_ms is None:
-        return pkf_realtime_ms()
+cdef int64_t timestamp_of(object timestamp_ms) except? -99:
     if not isinstance(timestamp_ms, int) or isinstance(timestamp_ms, bool):
         raise TypeError(f"timestamp_ms must be an int or None, not {type(timestamp_ms).__name__}")
     if timestamp_ms < 0 or timestamp_ms > 0x7fffffffffffffff:
@@ -282,6 +286,7 @@ cdef class ProducerBase:
     cdef str _last_name      # the topic of the last send, compared by identity before the dict is asked
     cdef Topic _last_topic
     cdef bint _direct
+    cdef pkf_ms_clock _clock     # under the GIL
     cdef object _start_delivery  # called before the first record with a callback, then None
 
     def _open(self, Accumulator accumulator not None, bint direct, start_delivery):
@@ -310,24 +315,18 @@ cdef class ProducerBase:
         the future; a closed or broken producer, wrong types and errors of serializers and partitioners are raised.
         """
         cdef PyObject *found
-        cdef int32_t chosen = -1
         if not self._direct:
-            return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+            return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
         if topic is not self._last_name or self._last_topic is None:
             found = PyDict_GetItemWithError(self._handles, topic) if type(topic) is str else NULL
             if found == NULL:
-                return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+                return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
             self._last_topic = <Topic> <object> found
             self._last_name = topic
-        if on_delivery is not None and self._start_delivery is not None:
-            self._start_delivery()
-            self._start_delivery = None
-        outcome = append_record(
-            self._accumulator.c, self._last_topic, value, key, headers, partition, timestamp_ms, on_delivery,
-            on_delivery is not None, -1.0, &chosen)
-        if type(outcome) is RecordFuture:
-            return outcome
-        return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+        if (PyBytes_CheckExact(value) and (key is None or PyBytes_CheckExact(key)) and headers is None
+                and partition is None and timestamp_ms is None):
+            return send_bytes(self, value, key, on_delivery)
+        return send_anything(self, value, key, headers, partition, timestamp_ms, on_delivery)
 
     def _append(self, Topic handle not None, value, key, headers, partition, timestamp_ms, on_delivery, bint notify,
                 double deadline):
@@ -336,51 +335,107 @@ cdef class ProducerBase:
         notify: tell the delivery thread of this record although on_delivery may be None. Returns a future, or one of
         NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED.
         """
-        cdef int32_t chosen = -1
+        cdef int32_t chosen
         return append_record(
-            self._accumulator.c, handle, value, key, headers, partition, timestamp_ms, on_delivery, notify, deadline, &chosen)
+            self, handle, value, key, headers, partition, timestamp_ms, on_delivery, notify, deadline, &chosen)
+
+
+cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) noexcept:
+    append.topic = handle.c
+    append.slot = &future.slot
+    append.headers = NULL
+    append.header_count = 0
+    append.cookie.callback = NULL
+    append.slab = NULL
+    append.wake = False
+
+
+cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
+    """Give back what was not used, and wake the wire thread if it has something to do."""
+    if append.slab != NULL:
+        pkf_pool_release(accum.pool, append.slab)
+    if append.wake:
+        pkf_accum_wake(accum)
+
+
+cdef object send_bytes(ProducerBase self, value, key, on_delivery):
+    """The usual record: bytes, and nothing that could be wrong. No exception can arise between begin() and end()."""
+    cdef pkf_append append
+    cdef pkf_accum *accum = self._accumulator.c
+    cdef RecordFuture future = new_future()
+    if on_delivery is not None:
+        prepare_callback(self, on_delivery)
+    begin(&append, self._last_topic, future)
+    append.partition = -1
+    append.timestamp = pkf_ms_clock_read(&self._clock)
+    append.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
+    append.value.len = <size_t> PyBytes_GET_SIZE(value)
+    append.key.base = NULL
+    append.key.len = 0
+    if key is not None:
+        append.key.base = <const uint8_t *> PyBytes_AS_STRING(key)
+        append.key.len = <size_t> PyBytes_GET_SIZE(key)
+    if on_delivery is not None:
+        take_cookie(&append, on_delivery, future)
+    cdef int status = append_now(accum, &append)
+    end(accum, &append)
+    if status == PKF_OK:
+        return future
+    drop_cookie(&append)
+    return self._send(self._last_name, value, key, None, None, None, on_delivery, append.partition)
+
+
+cdef object send_anything(ProducerBase self, value, key, headers, partition, timestamp_ms, on_delivery):
+    cdef int32_t chosen = -1
+    if on_delivery is not None:
+        prepare_callback(self, on_delivery)
+    outcome = append_record(
+        self, self._last_topic, value, key, headers, partition, timestamp_ms, on_delivery, on_delivery is not None, -1.0,
+        &chosen)
+    if type(outcome) is RecordFuture:
+        return outcome
+    return self._send(self._last_name, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+
+
+cdef int prepare_callback(ProducerBase self, on_delivery) except -1:
+    if not PyCallable_Check(on_delivery):
+        raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
+    if self._start_delivery is not None:
+        self._start_delivery()
+        self._start_delivery = None
+    return 0
 
 
 cdef object append_record(
-    pkf_accum *accum, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery, bint notify, double deadline,
-    int32_t *chosen,
+    ProducerBase self, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery, bint notify,
+    double deadline, int32_t *chosen,
 ):
-    """One record into the accumulator: a RecordFuture, or the status that Python must act on."""
+    """One record of any kind: a RecordFuture, or the status that Python must act on. A negative deadline: do not wait."""
     cdef Gathered g
     cdef int status
+    cdef pkf_accum *accum = self._accumulator.c
     cdef RecordFuture future = new_future()
     if value is None and key is None:
         raise ValueError("Need at least one: key or value")
-    if on_delivery is not None and not PyCallable_Check(on_delivery):
-        raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
     g.headers = NULL
     g.key_viewed = g.value_viewed = False
-    g.append.headers = NULL
-    g.append.header_count = 0
-    g.append.slab = NULL
-    g.append.wake = False
-    g.append.topic = handle.c
-    g.append.slot = &future.slot
-    g.append.cookie.callback = NULL
+    begin(&g.append, handle, future)
     try:
-        g.append.partition = partition_of(partition)
-        g.append.timestamp = timestamp_of(timestamp_ms)
+        g.append.partition = -1 if partition is None else partition_of(partition)
+        g.append.timestamp = pkf_ms_clock_read(&self._clock) if timestamp_ms is None else timestamp_of(timestamp_ms)
         gather_bytes(key, "key", &g.append.key, &g.key_view, &g.key_viewed)
         gather_bytes(value, "value", &g.append.value, &g.value_view, &g.value_viewed)
         if headers is not None:
             gather_headers(headers, &g)
         if notify:
             take_cookie(&g.append, on_delivery, future)
-        status = append_patiently(accum, &g.append, deadline >= 0, deadline)
+        status = append_now(accum, &g.append) if deadline < 0 else append_patiently(accum, &g.append, deadline)
     except BaseException:
         drop_cookie(&g.append)
         raise
     finally:
-        if g.append.slab != NULL:
-            pkf_pool_release(accum.pool, g.append.slab)
+        end(accum, &g.append)
         let_go(&g)
-    if g.append.wake:
-        pkf_accum_wake(accum)
     if status == PKF_OK:
         return future
     drop_cookie(&g.append)
