@@ -85,8 +85,9 @@ class Brokers:
             if broker.node_id not in self._control:
                 self._control[broker.node_id] = self._control_link(broker)
         self._forget_old_backoffs()
-        for node_id in self._wanted.keys() - self._known.keys():
-            self._give_up(node_id)
+        if not snapshot.is_bootstrap:  # while starting over, brokers are looked for where they were
+            for node_id in self._wanted.keys() - self._known.keys():
+                self._give_up(node_id)
 
     def _control_link(self, broker: Broker) -> Link:
         address = f"{broker.host}:{broker.port}"
@@ -229,6 +230,7 @@ class Brokers:
 
     def _on_produce_failed(self, link: Link, error: KafkaConnectionError) -> None:
         self._failed(link, error)
+        self._wire.explain(link.node_id, str(error.args[0]))
         if self._wire.live_count() == 0:
             self._give_up(link.node_id)
 

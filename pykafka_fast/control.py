@@ -100,7 +100,8 @@ class Control:
             return
         changes = self._metadata.on_response(response, now_ns)
         if changes.rebootstrap:
-            self._rebootstrap(now_ns, "the cluster asks for it")
+            # What leads where may be another cluster's by now.
+            self._publish(self._rebootstrap(now_ns, "the cluster asks for it"))
         elif changes.error is not None:
             _logger.warning("An answer to Metadata is of no use: %s", changes.error)
         else:
@@ -118,15 +119,17 @@ class Control:
         self._cluster_id = cluster_id
 
     def _rebootstrap_if_due(self, now_ns: int) -> None:
+        """What is queued stays with the leaders known last: they may come back before there is news."""
         if self._metadata.rebootstrap_due(now_ns, self._brokers.no_node_available(now_ns)):
             self._rebootstrap(now_ns, "no known broker can be reached")
 
-    def _rebootstrap(self, now_ns: int, reason: str) -> None:
+    def _rebootstrap(self, now_ns: int, reason: str) -> MetadataChanges:
         if not self._metadata.snapshot.is_bootstrap:
             _logger.info("Starting over from the bootstrap servers: %s", reason)
         self._brokers.disconnect_control("starting over from the bootstrap servers")
-        self._publish(self._metadata.rebootstrap(now_ns))
+        changes = self._metadata.rebootstrap(now_ns)
         self._brokers.update(self._metadata.snapshot)
+        return changes
 
     # The producer id
 

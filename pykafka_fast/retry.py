@@ -67,6 +67,7 @@ UNKNOWN_SERVER_ERROR = -1
 MESSAGE_TOO_LARGE = 10
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 UNKNOWN_PRODUCER_ID = 59
+_BATCH_HEADER = 61
 
 _RETRY = Rule(Action.RETRY, Action.RETRY)
 _RETRY_IN_DOUBT = Rule(Action.RETRY, Action.RETRY, in_doubt=True)
@@ -125,13 +126,14 @@ def decide(
         in_doubt: an earlier try, or this one if the connection was lost, may have been written.
     """
     rule = RULES.get(code, RULES[UNKNOWN_SERVER_ERROR])
+    unsure = not log_start_known and attempts == 0  # the broker may remember the producer in a moment
     action = rule.action if idempotent else rule.plain_action
     if action is Action.SPLIT:
         action = Action.SPLIT if record_count > 1 and not expired else Action.FAIL
     elif action in _TRIES_AGAIN and (expired or attempts >= max_retries):
         action = Action.FAIL
-    elif action is Action.BUMP_EPOCH and (not is_first or (code == UNKNOWN_PRODUCER_ID and not log_start_known)):
-        action = Action.RETRY  # an earlier batch has to be settled first; or the broker itself is not sure
+    elif action is Action.BUMP_EPOCH and (not is_first or (code == UNKNOWN_PRODUCER_ID and unsure)):
+        action = Action.RETRY  # an earlier batch has to be settled first
     return Decision(action, in_doubt or rule.in_doubt, rule.refresh)
 
 
@@ -141,9 +143,10 @@ _TRIES_AGAIN = (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH)
 def split_size(size: int, batch_size: int, is_split: bool) -> int:
     """How large the pieces of a batch of ``size`` bytes may be that the broker found too large.
 
-    Half of it, so that repeated refusals come to an end, but not below ``batch_size`` at the first.
+    A little more than half of it, so that two pieces take it all and repeated refusals come to an end; but not below
+    ``batch_size`` at the first.
     """
-    half = size // 2
+    half = min(size // 2 + size // 64 + _BATCH_HEADER, size - 1)
     return max(half, batch_size) if size > batch_size and not is_split else half
 
 

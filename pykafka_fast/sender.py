@@ -63,7 +63,6 @@ class Sender:
 
     Attributes:
         metadata: what is known of the cluster.
-        fatal: why nothing can be sent any more, None while all is well.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Sender:
         self._wire = wire
         self._clock = clock
         self._wakeup = Wakeup()
-        self.fatal: KafkaError | None = None
+        self._fatal: KafkaError | None = None
         self._routes = Routes(accumulator, wire)
         backoff = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
         self.metadata = metadata or self._make_metadata(backoff)
@@ -170,6 +169,16 @@ class Sender:
     def started(self) -> bool:
         """Whether the threads run, or have run."""
         return self._thread is not None
+
+    @property
+    def fatal(self) -> KafkaError | None:
+        """Why nothing can be sent any more, None while all is well; a new exception each time, so it may be raised."""
+        fatal = self._fatal
+        if fatal is None:
+            return None
+        error = exception_for(code_of(fatal), message_of(fatal))
+        error.__cause__ = fatal.__cause__
+        return error
 
     def ensure_started(self) -> None:
         """Start the wire thread and this one, if they do not run yet."""
@@ -277,7 +286,7 @@ class Sender:
         _logger.critical("The sender thread ended with an unexpected error; everything pending fails", exc_info=error)
         died = SenderDiedError(f"the sender thread ended with {message_of(error)}")
         died.__cause__ = error
-        self._set_fatal(died, ClientCode.SENDER_DIED)
+        self._set_fatal(died)
         self._drained.set()
         with selectors.DefaultSelector() as selector:
             selector.register(self._wire.fileno(), selectors.EVENT_READ)
@@ -295,18 +304,20 @@ class Sender:
         self._wakeup.close()
         self._drained.set()
 
-    def _set_fatal(self, error: KafkaError, code: int | None = None) -> None:
-        if self.fatal is None:
-            self.fatal = error
+    def _set_fatal(self, error: KafkaError) -> None:
+        if self._fatal is None:
+            _logger.error("The producer cannot go on: %s", error)
+            self._fatal = error
         self._accumulator.close()
-        self._wire.abort(code_of(error) if code is None else code, message_of(error))
+        self._wire.abort(code_of(error), message_of(error))
         self.metadata.set_fatal(error)
 
     def _abort_again(self) -> bool:
         """Whether all is lost; what was appended a moment before that was known fails too."""
-        if self.fatal is not None:
-            self._wire.abort(code_of(self.fatal), message_of(self.fatal))
-        return self.fatal is not None
+        fatal = self._fatal
+        if fatal is not None:
+            self._wire.abort(code_of(fatal), message_of(fatal))
+        return fatal is not None
 
     # Events of the wire
 
