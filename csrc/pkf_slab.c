@@ -75,7 +75,7 @@ static void dequeue_locked(pkf_pool *pool, pkf_waiter *waiter) {
     *(before ? &before->next : &pool->first_waiter) = waiter->next;
     if (!waiter->next) pool->last_waiter = before;
     waiter->next = NULL;
-    atomic_fetch_sub_explicit(&pool->waiting, 1, memory_order_relaxed);
+    atomic_fetch_sub(&pool->waiting, 1);
 }
 
 // Lets available bytes accrue to the waiters in their order. Call after each rise of `available`.
@@ -272,7 +272,7 @@ pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size) 
         *(pool->first_waiter ? &pool->last_waiter->next : &pool->first_waiter) = waiter;
         pool->last_waiter = waiter;
         pool->waits++;
-        atomic_fetch_add_explicit(&pool->waiting, 1, memory_order_relaxed);
+        atomic_fetch_add(&pool->waiting, 1);
         serve_locked(pool);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -366,7 +366,7 @@ void pkf_pool_close(pkf_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-bool pkf_pool_waiting(const pkf_pool *pool) { return atomic_load_explicit(&pool->waiting, memory_order_relaxed) != 0; }
+bool pkf_pool_waiting(const pkf_pool *pool) { return atomic_load(&pool->waiting) != 0; }
 
 void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats) {
     pthread_mutex_lock(&pool->lock);

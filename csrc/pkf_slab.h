@@ -128,7 +128,8 @@ void pkf_pool_release(pkf_pool *pool, pkf_slab *slab);
 // Wakes all waiters; from now on everything but overdraft and release answers PKF_E_CLOSED. Can be repeated.
 void pkf_pool_close(pkf_pool *pool);
 
-// Whether anybody waits. Takes no lock (a relaxed load): for the sender's "is memory short?" and for appenders.
+// Whether anybody waits. Takes no lock. Sequentially consistent, as is the entry of a waiter: a thread that announces its
+// sleep and then finds nobody waiting is seen asleep by whoever begins to wait after that.
 bool pkf_pool_waiting(const pkf_pool *pool);
 
 void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats);
