@@ -22,6 +22,9 @@ static bool make_room_for_node_locked(pkf_wire *wire)
     pkf_node **nodes = realloc(wire->nodes, (size_t)capacity * sizeof(pkf_node *));
     if (nodes == NULL) return false;
     wire->nodes = nodes;
+    struct pollfd *polls = realloc(wire->polls, (size_t)(capacity + 1) * sizeof *polls); // and one for the wake-up
+    if (polls == NULL) return false;
+    wire->polls = polls;
     wire->node_capacity = capacity;
     return true;
 }
@@ -70,19 +73,28 @@ static void make_ready(pkf_wire *wire, pkf_partition *partition)
 typedef struct head_look {
     bool any, full, urgent, sequenced, listed;
     int64_t created_ns, retry_ns;
+    int64_t close_ns; // when the open batch takes no more records; PKF_NEVER without one
     uint32_t used;
 } head_look;
 
-static head_look look_at_head(pkf_wire *wire, pkf_partition *partition)
+// Records that join late would expire early: an open batch takes none beyond a quarter of the delivery time-out.
+static int64_t close_in_time_locked(const pkf_wire *wire, pkf_partition *partition)
 {
     const pkf_accum_config *config = &wire->accum->config;
-    head_look look = {0};
+    if (partition->tail == NULL || partition->tail->closed) return PKF_NEVER;
+    int64_t at = partition->tail->created_ns + config->linger_ns + config->delivery_timeout_ns / 4;
+    if (at > wire->now) return at;
+    pkf_partition_close_tail_locked(partition);
+    return PKF_NEVER;
+}
+
+static head_look look_at_head(pkf_wire *wire, pkf_partition *partition)
+{
+    head_look look = {.close_ns = PKF_NEVER};
     pthread_mutex_lock(&partition->lock);
     pkf_batch *head = partition->head;
     if (head) {
-        // Records that join late would expire early: an open batch takes none beyond a quarter of the delivery time-out.
-        if (!head->closed && wire->now - head->created_ns >= config->linger_ns + config->delivery_timeout_ns / 4)
-            pkf_partition_close_tail_locked(partition);
+        look.close_ns = close_in_time_locked(wire, partition);
         look.any = true;
         look.full = head->closed;
         look.created_ns = head->created_ns;
@@ -111,11 +123,15 @@ static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look 
     if (partition->gap && !(look->listed && first_in_doubt(partition))) return false;
     uint32_t in_flight = atomic_load_explicit(&partition->in_flight, memory_order_relaxed);
     if (look->listed && in_flight) return false; // a retry goes alone, so that retries cannot overtake each other
-    if (wire->config.max_in_flight == 1 && !look->listed && partition->unresolved_count) return false;
+    // One at a time, over all connections, also while a request outlives the batch that expired in it.
+    if (wire->config.max_in_flight == 1 && !look->listed && (partition->unresolved_count || in_flight)) return false;
     if (!wire->config.idempotent || look->listed) return true;
     if (partition->unresolved_count >= MAX_UNRESOLVED) return false;
     bool stale = partition->producer_id != wire->producer_id || partition->producer_epoch != wire->producer_epoch;
-    return !(stale && partition->sequenced_count); // batches of the old epoch finish first
+    if (partition->sequenced_count == 0) return true;
+    // Batches of the old epoch finish first. And a broker that has nothing of this producer yet takes any sequence for
+    // the first: until one batch is acknowledged a second one could overtake it.
+    return !stale && partition->last_acked_sequence >= 0;
 }
 
 // The moment the head may leave: now or earlier if it is ready.
@@ -133,7 +149,8 @@ static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_loo
 
 static void look_again(pkf_wire *wire, pkf_partition *partition, int64_t at)
 {
-    if (pkf_deadlines_add(&wire->deadlines, partition, at) != PKF_OK) wire->forced = true; // no memory: look every round
+    if (pkf_deadlines_add(&wire->deadlines, partition, at) == PKF_OK) return;
+    (void)pkf_accum_touch(wire->accum, partition); // no memory: look every round
 }
 
 static int64_t next_expiry(pkf_wire *wire, pkf_partition *partition, const head_look *look)
@@ -159,10 +176,14 @@ static void ask_for_leader(pkf_wire *wire, pkf_partition *partition)
     pkf_events_push(&wire->events, event);
 }
 
+bool pkf_wire_may_restart(const pkf_partition *partition)
+{
+    return !partition->parked_count && !atomic_load(&partition->in_flight) && !first_in_doubt(partition);
+}
+
 static void check_gap(pkf_wire *wire, pkf_partition *partition)
 {
-    if (!partition->gap || partition->gap_reported || partition->parked_count || atomic_load(&partition->in_flight)) return;
-    if (first_in_doubt(partition)) return;
+    if (!partition->gap || partition->gap_reported || !pkf_wire_may_restart(partition)) return;
     int32_t expected = (int32_t)(((int64_t)partition->last_acked_sequence + 1) & INT32_MAX);
     if (partition->sequenced_count == 0 && partition->next_sequence == expected) {
         partition->gap = 0; // a later batch was accepted, so nothing is missing after all
@@ -187,6 +208,7 @@ void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition)
         look = look_at_head(wire, partition);
         expiry = next_expiry(wire, partition, &look);
     }
+    if (look.close_ns < expiry) expiry = look.close_ns;
     if (expiry != PKF_NEVER) look_again(wire, partition, expiry);
     if (!look.any || !gate_open(wire, partition, &look)) {
         pkf_wire_unready(wire, partition);
@@ -317,8 +339,9 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
 
 #define BATCHES_PER_REQUEST 4096
 
-static bool may_send(const pkf_wire *wire, const pkf_node *node)
+bool pkf_wire_can_serve(const pkf_wire *wire, const pkf_node *node)
 {
+    if (wire->config.idempotent && wire->producer_id < 0) return false;
     return node->conn && node->ready_head && wire->now >= node->throttled_until && pkf_conn_can_send(node->conn);
 }
 
@@ -335,7 +358,7 @@ void pkf_wire_serve(pkf_wire *wire, pkf_node *node)
         wire->pid_asked = true;
         return;
     }
-    while (may_send(wire, node)) {
+    while (pkf_wire_can_serve(wire, node)) {
         pkf_batch *batches[BATCHES_PER_REQUEST];
         int32_t count = collect(wire, node, batches, BATCHES_PER_REQUEST);
         if (count == 0) break;

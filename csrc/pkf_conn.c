@@ -212,6 +212,7 @@ pkf_inflight pkf_conn_pop(pkf_conn *conn)
 
 static bool is_of(const pkf_inflight *request, int32_t i, const pkf_ack *ack)
 {
+    if (request->batches[i] == NULL) return false;
     const pkf_partition *partition = request->batches[i]->partition;
     if (partition->index != ack->partition) return false;
     if (ack->topic_id) return request->topic_ids && memcmp(request->topic_ids + 16 * (size_t)i, ack->topic_id, 16) == 0;
@@ -219,13 +220,13 @@ static bool is_of(const pkf_inflight *request, int32_t i, const pkf_ack *ack)
            memcmp(ack->topic_name.base, partition->topic->name, ack->topic_name.len) == 0;
 }
 
-pkf_batch *pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint)
+pkf_batch **pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint)
 {
     for (int32_t n = 0; n < request->count; n++) { // brokers answer in the order of the request: usually the first look
         int32_t i = (*hint + n) % request->count;
         if (!is_of(request, i, ack)) continue;
         *hint = i + 1;
-        return request->batches[i];
+        return &request->batches[i];
     }
     return NULL;
 }

@@ -82,7 +82,8 @@ pkf_inflight *pkf_conn_newest(pkf_conn *conn);
 pkf_inflight pkf_conn_pop(pkf_conn *conn);      // the oldest; the caller frees it with pkf_inflight_free
 void pkf_inflight_free(pkf_inflight *request);
 
-// The batch of the request that the ack speaks of; NULL if there is none.
-pkf_batch *pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint);
+// The place in request->batches that the ack speaks of; NULL if there is none. Places set to NULL are passed over. *hint is
+// where to look first: 0, then what the call before left there.
+pkf_batch **pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint);
 
 #endif

@@ -7,8 +7,9 @@
 pkf_status pkf_events_init(pkf_events *events)
 {
     events->head = events->tail = NULL;
-    pthread_mutex_init(&events->lock, NULL);
-    return pkf_wakeup_open(&events->wakeup);
+    pkf_status status = pkf_wakeup_open(&events->wakeup);
+    if (status == PKF_OK) pthread_mutex_init(&events->lock, NULL);
+    return status;
 }
 
 void pkf_record_errors_free(pkf_record_error *errors, int32_t count)
@@ -66,11 +67,11 @@ void pkf_events_free(pkf_events *events)
     pthread_mutex_destroy(&events->lock);
 }
 
-pkf_status pkf_commands_init(pkf_commands *commands)
+void pkf_commands_init(pkf_commands *commands)
 {
     commands->head = commands->tail = NULL;
     atomic_init(&commands->some, 0);
-    return pthread_mutex_init(&commands->lock, NULL) ? PKF_E_SYSTEM : PKF_OK;
+    pthread_mutex_init(&commands->lock, NULL);
 }
 
 pkf_command *pkf_command_new(pkf_command_kind kind)

@@ -33,6 +33,7 @@ typedef struct pkf_event {
 typedef enum pkf_command_kind {
     PKF_COMMAND_CONNECT = 1, // node, fd, version, correlation: a connection that carries Produce from now on
     PKF_COMMAND_FORGET,      // node: nobody is connecting any more; ask again when there is need
+    PKF_COMMAND_EXPLAIN,     // node, text: why there is no connection; batches that expire say so
     PKF_COMMAND_LEADERS,     // topic, count, leaders (node ids), epochs, id: metadata has spoken
     PKF_COMMAND_LEADER,      // topic, partition, node, epoch: KIP-951, newer than metadata
     PKF_COMMAND_PRODUCER,    // producer_id, epoch
@@ -41,8 +42,8 @@ typedef enum pkf_command_kind {
     PKF_COMMAND_COMPLETE,    // batch, offset: known to be written (a duplicate)
     PKF_COMMAND_SPLIT,       // batch, size: into batches of at most that many bytes
     PKF_COMMAND_RESTART,     // topic, partition: after GAP, the epoch was bumped
-    PKF_COMMAND_CLOSE,       // send what is left, then DRAINED
-    PKF_COMMAND_ABORT,       // code, text: fail everything, close every connection, then DRAINED
+    PKF_COMMAND_CLOSE,       // the accumulator is closed: send what is left, then DRAINED
+    PKF_COMMAND_ABORT,       // code, text: fail everything, close every connection (while closing, DRAINED follows)
     PKF_COMMAND_STOP,        // end the thread
 } pkf_command_kind;
 
@@ -82,7 +83,7 @@ void pkf_event_free(pkf_event *event);
 void pkf_events_push(pkf_events *events, pkf_event *event); // takes it over and wakes the reader
 pkf_event *pkf_events_take(pkf_events *events);             // all of them, oldest first, linked by next
 
-PKF_MUST_USE pkf_status pkf_commands_init(pkf_commands *commands);
+void pkf_commands_init(pkf_commands *commands);
 void pkf_commands_free(pkf_commands *commands);
 pkf_command *pkf_command_new(pkf_command_kind kind);
 void pkf_command_free(pkf_command *command);

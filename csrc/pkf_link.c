@@ -22,11 +22,19 @@ void pkf_wire_connect(pkf_wire *wire, pkf_command *command)
     };
     node->conn = pkf_conn_new(&pkf_transport_plain, (void *)(intptr_t)command->fd, command->fd, (int16_t)command->version,
                               command->correlation, &config, wire->now);
-    node->asked = node->conn == NULL && node->asked;
+    node->asked = false;
     if (node->conn == NULL) return;
     command->fd = -1;
+    pkf_wire_explain(node, NULL);
     pkf_count(&wire->counters.connections_created, 1);
     atomic_fetch_add(&wire->counters.connections, 1);
+}
+
+void pkf_wire_explain(pkf_node *node, const char *text)
+{
+    if (node == NULL) return;
+    free(node->trouble);
+    node->trouble = text ? strdup(text) : NULL;
 }
 
 static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const char *text)
@@ -115,10 +123,10 @@ static const char *check_response(pkf_response *response, const pkf_inflight *re
         bool more;
         if (pkf_response_next(response, &ack, &more) != PKF_OK) return "a response that breaks the protocol";
         if (!more) break;
-        pkf_batch *batch = pkf_inflight_find(request, &ack, &hint);
-        if (batch == NULL) return "a response that names a partition the request did not";
-        if (batch->answered) return "a response that names a partition twice";
-        batch->answered = true;
+        pkf_batch **place = pkf_inflight_find(request, &ack, &hint);
+        if (place == NULL) return "a response that names a partition the request did not";
+        if ((*place)->answered) return "a response that names a partition twice";
+        (*place)->answered = true;
         found++;
     }
     return found == request->count ? NULL : "a response that leaves out a partition of the request";
@@ -168,8 +176,11 @@ static void apply_response(pkf_wire *wire, const pkf_inflight *request, const ui
     bool more = true;
     int32_t hint = 0;
     if (pkf_response_open(&response, bytes, len, request->version) != PKF_OK) return; // it was accepted a moment ago
-    while (pkf_response_next(&response, &ack, &more) == PKF_OK && more)
-        pkf_wire_acked(wire, pkf_inflight_find(request, &ack, &hint), &ack);
+    while (pkf_response_next(&response, &ack, &more) == PKF_OK && more) {
+        pkf_batch **place = pkf_inflight_find(request, &ack, &hint), *batch = *place;
+        *place = NULL; // it may be freed now, and a broker may answer in any order
+        pkf_wire_acked(wire, batch, &ack);
+    }
 }
 
 // One whole response. Returns false when the connection was given up.
@@ -226,8 +237,7 @@ int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node)
     if (oldest) {
         if (oldest->deadline_ns > wire->now) return oldest->deadline_ns;
         pkf_wire_read(wire, node); // the answer may be there, unread, after a suspension
-        if (node->conn != conn || (oldest = pkf_conn_oldest(conn)) == NULL) return wire->now;
-        if (oldest->deadline_ns > wire->now) return oldest->deadline_ns;
+        if (node->conn != conn || (oldest = pkf_conn_oldest(conn)) == NULL || oldest->deadline_ns > wire->now) return wire->now;
         pkf_wire_disconnect(wire, node, PKF_E_TIMEOUT, "no answer within request_timeout_ms");
         return wire->now;
     }

@@ -11,10 +11,13 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
 {
     pkf_wire *wire = calloc(1, sizeof *wire);
     if (wire == NULL) return NULL;
-    if (pkf_events_init(&wire->events) != PKF_OK || pkf_commands_init(&wire->commands) != PKF_OK) {
+    wire->polls = malloc(sizeof *wire->polls); // for the wake-up; those of the nodes come with them
+    if (wire->polls == NULL || pkf_events_init(&wire->events) != PKF_OK) {
+        free(wire->polls);
         free(wire);
         return NULL;
     }
+    pkf_commands_init(&wire->commands);
     wire->config = *config;
     wire->accum = accum;
     wire->producer_id = -1;
@@ -27,8 +30,11 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
 
 void pkf_wire_free(pkf_wire *wire)
 {
+    pkf_accum_close(wire->accum);
+    wire->now = pkf_monotonic_ns();
+    pkf_wire_abort(wire, PKF_CODE_CLOSED_FORCEFULLY, "the producer was closed before the records were sent");
     for (int32_t i = 0; i < wire->node_count; i++) {
-        if (wire->nodes[i]->conn) pkf_conn_free(wire->nodes[i]->conn);
+        free(wire->nodes[i]->trouble);
         free(wire->nodes[i]);
     }
     pkf_events_free(&wire->events);
@@ -70,6 +76,50 @@ static void set_leaders(pkf_wire *wire, pkf_command *command)
     for (int32_t i = 0; i < command->count; i++) set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
 }
 
+static void forget_connection(pkf_wire *wire, int32_t id)
+{
+    pkf_node *node = pkf_wire_node(wire, id);
+    if (node) node->asked = false;
+}
+
+static void set_producer(pkf_wire *wire, const pkf_command *command)
+{
+    wire->producer_id = command->producer_id;
+    wire->producer_epoch = (int16_t)command->epoch;
+    wire->pid_asked = false;
+    // What was ready under the old epoch may have to wait now until the batches of that epoch are settled.
+    for (int32_t i = 0; i < wire->node_count; i++) {
+        for (pkf_partition *p = wire->nodes[i]->ready_head, *next; p; p = next) {
+            next = p->ready_next;
+            pkf_wire_evaluate(wire, p);
+        }
+    }
+}
+
+// The accumulator is closed, but an append that found it open may still hold its partition's lock: until then it could
+// add a batch behind the back of whoever finds none left.
+static void await_appends(pkf_wire *wire)
+{
+    pthread_mutex_lock(&wire->accum->topics_lock);
+    pkf_topic *topics = wire->accum->topics;
+    pthread_mutex_unlock(&wire->accum->topics_lock);
+    for (pkf_topic *topic = topics; topic; topic = topic->next) {
+        int32_t count;
+        pkf_partition **parts = pkf_topic_made(topic, &count);
+        for (int32_t i = 0; i < count; i++) {
+            pthread_mutex_lock(&parts[i]->lock);
+            pthread_mutex_unlock(&parts[i]->lock);
+        }
+    }
+}
+
+static void begin_close(pkf_wire *wire)
+{
+    await_appends(wire);
+    wire->closing = true;
+    wire->drained = false;
+}
+
 static void run_command(pkf_wire *wire, pkf_command *command)
 {
     switch (command->kind) {
@@ -77,7 +127,10 @@ static void run_command(pkf_wire *wire, pkf_command *command)
         pkf_wire_connect(wire, command);
         break;
     case PKF_COMMAND_FORGET:
-        pkf_wire_node(wire, command->node)->asked = false;
+        forget_connection(wire, command->node);
+        break;
+    case PKF_COMMAND_EXPLAIN:
+        pkf_wire_explain(pkf_wire_node(wire, command->node), command->text);
         break;
     case PKF_COMMAND_LEADERS:
         set_leaders(wire, command);
@@ -86,12 +139,10 @@ static void run_command(pkf_wire *wire, pkf_command *command)
         set_leader(wire, atomic_load(&command->topic->parts)[command->partition], command->node, command->epoch);
         break;
     case PKF_COMMAND_PRODUCER:
-        wire->producer_id = command->producer_id;
-        wire->producer_epoch = (int16_t)command->epoch;
-        wire->pid_asked = false;
+        set_producer(wire, command);
         break;
     case PKF_COMMAND_CLOSE:
-        wire->closing = true;
+        begin_close(wire);
         break;
     case PKF_COMMAND_ABORT:
         pkf_wire_abort(wire, command->code, command->text);
@@ -104,7 +155,7 @@ static void run_command(pkf_wire *wire, pkf_command *command)
     }
 }
 
-static void run_commands(pkf_wire *wire)
+void pkf_wire_run_commands(pkf_wire *wire)
 {
     for (pkf_command *command = pkf_commands_take(&wire->commands), *next; command; command = next) {
         next = command->next;
@@ -129,7 +180,7 @@ static void look_at_all(pkf_wire *wire)
     free(all);
 }
 
-static void look(pkf_wire *wire)
+void pkf_wire_look(pkf_wire *wire)
 {
     bool force = must_force(wire), begins = force && !wire->forced;
     wire->forced = force;
@@ -161,6 +212,7 @@ static int64_t next_moment(pkf_wire *wire)
     for (int32_t i = 0; i < wire->node_count; i++) {
         pkf_node *node = wire->nodes[i];
         int64_t due = node->conn ? pkf_wire_check_times(wire, node) : PKF_NEVER;
+        if (pkf_wire_can_serve(wire, node)) due = wire->now; // it became ready after its turn
         if (node->ready_head && node->throttled_until > wire->now && node->throttled_until < due) due = node->throttled_until;
         if (due < at) at = due;
     }
@@ -169,12 +221,6 @@ static int64_t next_moment(pkf_wire *wire)
 
 static int32_t fill_polls(pkf_wire *wire)
 {
-    if (wire->polls_capacity < wire->node_count + 1) {
-        struct pollfd *polls = realloc(wire->polls, (size_t)(wire->node_count + 8) * sizeof *polls);
-        if (polls == NULL) return 0;
-        wire->polls = polls;
-        wire->polls_capacity = wire->node_count + 8;
-    }
     wire->polls[0] = (struct pollfd){wire->accum->wakeup.read_fd, POLLIN, 0};
     for (int32_t i = 0; i < wire->node_count; i++) {
         pkf_conn *conn = wire->nodes[i]->conn;
@@ -186,7 +232,7 @@ static int32_t fill_polls(pkf_wire *wire)
 
 static bool nothing_new(pkf_wire *wire)
 {
-    atomic_thread_fence(memory_order_seq_cst);
+    // All of these, and the announcement before, are sequentially consistent: what comes later sees us idle and wakes us.
     return atomic_load(&wire->accum->touched) == NULL && !atomic_load(&wire->commands.some) && must_force(wire) == wire->forced;
 }
 
@@ -211,8 +257,8 @@ static void sleep_and_move(pkf_wire *wire, int64_t until)
 static void round_once(pkf_wire *wire)
 {
     wire->now = pkf_monotonic_ns();
-    run_commands(wire);
-    look(wire);
+    pkf_wire_run_commands(wire);
+    pkf_wire_look(wire);
     for (int32_t i = 0; i < wire->node_count; i++) pkf_wire_serve(wire, wire->nodes[i]);
     report_drained(wire);
     pkf_count(&wire->counters.rounds, 1);

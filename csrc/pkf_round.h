@@ -31,7 +31,7 @@ typedef struct pkf_wire_config {
 typedef struct pkf_node {
     int32_t id;
     bool asked;          // NEED_CONNECTION was reported and neither CONNECT nor FORGET came since
-    bool was_connected;
+    char *trouble;       // malloc: why there is no connection, or NULL
     int64_t throttled_until;
     pkf_conn *conn;      // NULL while there is none
     pkf_partition *ready_head, *ready_tail;
@@ -74,8 +74,7 @@ typedef struct pkf_wire {
 
     // Wire thread only:
     pkf_deadlines deadlines;
-    struct pollfd *polls;
-    int32_t polls_capacity;
+    struct pollfd *polls; // node_capacity + 1 of them
     int64_t now;
     int64_t producer_id;
     int16_t producer_epoch;
@@ -90,7 +89,7 @@ typedef struct pkf_wire {
 pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config);
 PKF_MUST_USE pkf_status pkf_wire_start(pkf_wire *wire); // starts the thread, all signals blocked in it
 void pkf_wire_join(pkf_wire *wire);                     // after STOP. Never with the GIL
-void pkf_wire_free(pkf_wire *wire);                     // not running
+void pkf_wire_free(pkf_wire *wire);                     // not running. Closes the accumulator; what is left in it fails
 
 // Takes the command over and wakes the thread. Any thread.
 void pkf_wire_command(pkf_wire *wire, pkf_command *command);
@@ -101,6 +100,10 @@ void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima); // any threa
 
 // ---- between the files of the round; wire thread only --------------------------------------------------------------
 
+// pkf_round.c: the first steps of a round.
+void pkf_wire_run_commands(pkf_wire *wire);
+void pkf_wire_look(pkf_wire *wire); // at all partitions that were touched or are due
+
 // pkf_collect.c: which partitions are ready, and what of them goes into a request.
 void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition); // file it where it belongs: ready list, heap, nowhere
 void pkf_wire_serve(pkf_wire *wire, pkf_node *node);              // frame as many requests as the connection takes
@@ -108,6 +111,8 @@ void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition);
 pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id); // found or made; NULL when out of memory
 int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id);
 void pkf_wire_list(pkf_partition *partition, pkf_batch *batch); // remember the order in which results are published
+bool pkf_wire_may_restart(const pkf_partition *partition);     // no batch depends on the sequences it has
+bool pkf_wire_can_serve(const pkf_wire *wire, const pkf_node *node); // serve() would frame a request
 
 // pkf_settle.c: what became of batches.
 void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // its request has ended with this answer
@@ -127,6 +132,7 @@ PKF_MUST_USE pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_
 void pkf_wire_connect(pkf_wire *wire, pkf_command *command);
 void pkf_wire_read(pkf_wire *wire, pkf_node *node);
 void pkf_wire_write(pkf_wire *wire, pkf_node *node);
+void pkf_wire_explain(pkf_node *node, const char *text); // why there is no connection; NULL: there is nothing to explain
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text);
 int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node); // time-outs, idleness; when to look again
 

@@ -7,6 +7,7 @@
 #include "pkf_completion.h"
 #include "pkf_round.h"
 #include "pkf_text.h"
+#include "pkf_topic.h"
 
 void pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text)
 {
@@ -185,7 +186,7 @@ void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch)
 {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *before = NULL, *after = partition->head;
-    while (after && after->order <= batch->order) {
+    while (after && after->order < batch->order) { // what comes back stood in front of the pieces that share its order
         before = after;
         after = after->queue_next;
     }
@@ -218,6 +219,25 @@ static bool is_expired(const pkf_wire *wire, const pkf_batch *batch)
     return wire->now - batch->created_ns >= wire->accum->config.delivery_timeout_ns;
 }
 
+// What stood in the way: the last try's error, or what kept it from being sent at all.
+static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text)
+{
+    int32_t leader = batch->partition->leader;
+    const char *trouble = leader >= 0 ? wire->nodes[leader]->trouble : NULL;
+    if (batch->message) {
+        pkf_text_add(text, "; the last try failed: ");
+        pkf_text_add(text, batch->message);
+    }
+    if (leader < 0) {
+        pkf_text_add(text, "; the partition has no leader that is known");
+    } else if (trouble) {
+        pkf_text_add(text, "; its leader, node ");
+        pkf_text_add_int(text, wire->nodes[leader]->id);
+        pkf_text_add(text, ", cannot be reached: ");
+        pkf_text_add(text, trouble);
+    }
+}
+
 static void expire_one(pkf_wire *wire, pkf_batch *batch)
 {
     pkf_partition *partition = batch->partition;
@@ -231,10 +251,7 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch)
     pkf_text_add(&text, ": ");
     pkf_text_add_int(&text, (wire->now - batch->created_ns) / 1000000);
     pkf_text_add(&text, " ms has passed since batch creation");
-    if (batch->message) {
-        pkf_text_add(&text, "; the last try failed: ");
-        pkf_text_add(&text, batch->message);
-    }
+    explain(wire, batch, &text);
     pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, batch->maybe_written || batch->in_request);
 }
 
@@ -246,15 +263,19 @@ static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition)
     return head && is_expired(wire, head) ? head : NULL;
 }
 
+static pkf_batch *first_unresolved(const pkf_partition *partition)
+{
+    pkf_batch *batch = partition->unresolved_head;
+    while (batch && batch->resolved) batch = batch->unresolved_next;
+    return batch;
+}
+
 void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition)
 {
-    pkf_batch *next;
-    for (pkf_batch *batch = partition->unresolved_head; batch; batch = next) {
-        next = batch->unresolved_next;
-        if (batch->resolved) continue;
-        if (!is_expired(wire, batch)) break;
-        if (!batch->in_request && !batch->parked && !unqueue(partition, batch)) continue;
-        expire_one(wire, batch);
+    // From the front each time: the publication of one may free those behind it that were resolved before.
+    for (pkf_batch *first; (first = first_unresolved(partition)) != NULL && is_expired(wire, first);) {
+        if (!first->in_request && !first->parked) (void)unqueue(partition, first);
+        expire_one(wire, first);
     }
     for (pkf_batch *head; (head = expired_head(wire, partition)) != NULL;) {
         if (!unqueue(partition, head)) break;
@@ -310,7 +331,11 @@ static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch
 // After an epoch bump: batches that wait for another try get new sequences, from 0, when they are sealed again.
 static void restart(pkf_wire *wire, pkf_partition *partition)
 {
-    if (partition == NULL) return;
+    if (!pkf_wire_may_restart(partition)) { // things have changed since the gap was reported: report it again, later
+        partition->gap_reported = 0;
+        pkf_wire_evaluate(wire, partition);
+        return;
+    }
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
         if (batch->resolved) continue;
         batch->sequence = -1;
@@ -326,8 +351,9 @@ static void restart(pkf_wire *wire, pkf_partition *partition)
 void pkf_wire_settle(pkf_wire *wire, pkf_command *command)
 {
     if (command->kind == PKF_COMMAND_RESTART) {
-        pkf_partition **parts = atomic_load(&command->topic->parts);
-        restart(wire, command->partition < command->topic->parts_made ? parts[command->partition] : NULL);
+        int32_t count;
+        pkf_partition **parts = pkf_topic_made(command->topic, &count);
+        if (command->partition >= 0 && command->partition < count) restart(wire, parts[command->partition]);
         return;
     }
     pkf_batch *batch = command->batch;
@@ -363,7 +389,8 @@ void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text)
     pkf_topic *topics = wire->accum->topics; // append-only: what is behind this pointer does not change
     pthread_mutex_unlock(&wire->accum->topics_lock);
     for (pkf_topic *topic = topics; topic; topic = topic->next) {
-        pkf_partition **parts = atomic_load(&topic->parts);
-        for (int32_t i = 0; i < topic->parts_made; i++) abort_partition(wire, parts[i], code, text);
+        int32_t count;
+        pkf_partition **parts = pkf_topic_made(topic, &count);
+        for (int32_t i = 0; i < count; i++) abort_partition(wire, parts[i], code, text);
     }
 }

@@ -151,8 +151,8 @@ static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made)
         before = batch;
         pkf_accum_add_live(wire->accum, batch);
         atomic_fetch_add(&partition->queued_bytes, batch->used);
-        pkf_wire_requeue(partition, batch);
     }
+    for (int32_t i = made->count; i-- > 0;) pkf_wire_requeue(partition, made->items[i].batch); // each before the last
     *link = after;
     if (after == NULL) partition->unresolved_tail = before;
     partition->unresolved_count += (uint32_t)made->count - 1;

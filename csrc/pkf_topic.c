@@ -155,6 +155,15 @@ pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index)
     return atomic_load_explicit(&topic->parts, memory_order_acquire)[index];
 }
 
+pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count)
+{
+    pthread_mutex_lock(&topic->route_lock);
+    pkf_partition **parts = atomic_load(&topic->parts);
+    *count = topic->parts_made;
+    pthread_mutex_unlock(&topic->route_lock);
+    return parts; // tables are kept until the topic goes
+}
+
 static uint64_t load_of(const pkf_partition *partition)
 {
     return atomic_load_explicit(&((pkf_partition *)partition)->queued_bytes, memory_order_relaxed);

@@ -20,6 +20,9 @@ PKF_MUST_USE pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_
 // Borrowed; NULL beyond the known count.
 pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index);
 
+// All partitions ever made, known at the moment or not. Any thread.
+pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count);
+
 // Forget that the topic is known: the next send asks for metadata.
 void pkf_topic_forget(pkf_topic *topic);
 
