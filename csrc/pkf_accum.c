@@ -12,7 +12,7 @@ static void init_locks(pkf_accum *accum)
     pthread_mutex_init(&accum->live_lock, NULL);
     pthread_mutex_init(&accum->done_lock, NULL);
     pkf_cond_init(&accum->done_cond);
-    pkf_cond_init(&accum->budget_cond);
+    pkf_cond_init(&accum->delivered_cond);
     for (int i = 0; i < PKF_STRIPES; i++) {
         pthread_mutex_init(&accum->stripes[i].lock, NULL);
         pkf_cond_init(&accum->stripes[i].cond);
@@ -53,7 +53,7 @@ static void accum_free(pkf_accum *accum)
     pthread_mutex_destroy(&accum->live_lock);
     pthread_mutex_destroy(&accum->done_lock);
     pthread_cond_destroy(&accum->done_cond);
-    pthread_cond_destroy(&accum->budget_cond);
+    pthread_cond_destroy(&accum->delivered_cond);
     for (int i = 0; i < PKF_STRIPES; i++) {
         pthread_mutex_destroy(&accum->stripes[i].lock);
         pthread_cond_destroy(&accum->stripes[i].cond);
@@ -71,7 +71,7 @@ void pkf_accum_close(pkf_accum *accum)
     atomic_store(&accum->closed, 1);
     pkf_pool_close(accum->pool);
     pthread_mutex_lock(&accum->done_lock);
-    pthread_cond_broadcast(&accum->budget_cond);
+    pthread_cond_broadcast(&accum->delivered_cond);
     pthread_mutex_unlock(&accum->done_lock);
 }
 

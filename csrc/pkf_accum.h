@@ -130,10 +130,11 @@ struct pkf_accum {
 
     pthread_mutex_t done_lock;
     pthread_cond_t done_cond;   // something completed, or closing
-    pthread_cond_t budget_cond; // cookies were delivered
+    pthread_cond_t delivered_cond; // a batch was delivered
     _Atomic uint64_t delivery_thread; // its identity as the binding sees it, 0 none
     // Guarded by done_lock:
     pkf_batch *done_head, *done_tail;
+    uint64_t done_pushed, done_delivered; // batches, ever
     bool done_closed;
 
     pkf_stripe stripes[PKF_STRIPES];

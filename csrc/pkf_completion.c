@@ -24,6 +24,7 @@ static void push_done(pkf_accum *accum, pkf_batch *batch)
     if (accum->done_tail) accum->done_tail->completed_next = batch;
     else accum->done_head = batch;
     accum->done_tail = batch;
+    accum->done_pushed++;
     pthread_cond_signal(&accum->done_cond);
     pthread_mutex_unlock(&accum->done_lock);
 }
@@ -41,10 +42,10 @@ static void unlink_live(pkf_accum *accum, pkf_batch *batch)
 
 void pkf_accum_complete(pkf_accum *accum, pkf_batch *batch, int32_t code, const char *message, bool in_doubt)
 {
-    unlink_live(accum, batch);
     atomic_fetch_sub_explicit(&batch->partition->queued_bytes, batch->used, memory_order_relaxed);
     if (pkf_batch_publish(batch, code, message, in_doubt)) push_done(accum, batch);
     if (pkf_batch_state(batch) & PKF_WAITED) wake_waiters(accum, batch);
+    unlink_live(accum, batch); // last: a flush finds it either here or among what was pushed
     pkf_batch_unref(batch); // the live set's own
 }
 
@@ -126,13 +127,32 @@ pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch)
 void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies)
 {
     if (pkf_batch_state(batch) & PKF_WAITED) wake_waiters(accum, batch);
-    if (cookies) {
-        atomic_fetch_sub_explicit(&accum->cookies, cookies, memory_order_relaxed);
-        pthread_mutex_lock(&accum->done_lock);
-        pthread_cond_broadcast(&accum->budget_cond);
-        pthread_mutex_unlock(&accum->done_lock);
-    }
+    atomic_fetch_sub_explicit(&accum->cookies, cookies, memory_order_relaxed);
+    pthread_mutex_lock(&accum->done_lock);
+    accum->done_delivered++;
+    pthread_cond_broadcast(&accum->delivered_cond);
+    pthread_mutex_unlock(&accum->done_lock);
     pkf_batch_unref(batch); // the completion list's own
+}
+
+uint64_t pkf_accum_pushed(pkf_accum *accum)
+{
+    pthread_mutex_lock(&accum->done_lock);
+    uint64_t pushed = accum->done_pushed;
+    pthread_mutex_unlock(&accum->done_lock);
+    return pushed;
+}
+
+pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns)
+{
+    struct timespec at = pkf_cond_deadline(slice_ns);
+    int timed_out = 0;
+    pthread_mutex_lock(&accum->done_lock);
+    while (accum->done_delivered < pushed && !timed_out)
+        timed_out = pthread_cond_timedwait(&accum->delivered_cond, &accum->done_lock, &at);
+    bool delivered = accum->done_delivered >= pushed;
+    pthread_mutex_unlock(&accum->done_lock);
+    return delivered ? PKF_OK : PKF_E_TIMEOUT;
 }
 
 void pkf_accum_close_delivery(pkf_accum *accum)
@@ -140,7 +160,7 @@ void pkf_accum_close_delivery(pkf_accum *accum)
     pthread_mutex_lock(&accum->done_lock);
     accum->done_closed = true;
     pthread_cond_broadcast(&accum->done_cond);
-    pthread_cond_broadcast(&accum->budget_cond);
+    pthread_cond_broadcast(&accum->delivered_cond);
     pthread_mutex_unlock(&accum->done_lock);
 }
 
@@ -150,7 +170,7 @@ pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns)
     int timed_out = 0;
     pthread_mutex_lock(&accum->done_lock);
     while (atomic_load(&accum->cookies) >= accum->config.max_cookies && !atomic_load(&accum->closed) && !timed_out)
-        timed_out = pthread_cond_timedwait(&accum->budget_cond, &accum->done_lock, &at);
+        timed_out = pthread_cond_timedwait(&accum->delivered_cond, &accum->done_lock, &at);
     pthread_mutex_unlock(&accum->done_lock);
     if (atomic_load(&accum->closed)) return PKF_E_CLOSED;
     return atomic_load(&accum->cookies) < accum->config.max_cookies ? PKF_OK : PKF_E_TIMEOUT;

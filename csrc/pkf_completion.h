@@ -28,6 +28,12 @@ PKF_MUST_USE pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, 
 // Delivery thread: take the batch's listeners and mark it delivered. The caller owns the list.
 pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch);
 void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies);
+
+// How many batches have gone to the completion list so far, and sleeping until that many have been delivered:
+// OK | E_TIMEOUT. What was sent before a flush is not done, or among those pushed. Never with the GIL.
+uint64_t pkf_accum_pushed(pkf_accum *accum);
+PKF_MUST_USE pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns);
+
 void pkf_accum_close_delivery(pkf_accum *accum);
 
 // Wait for room in the budget of undelivered callbacks: OK | E_TIMEOUT | E_CLOSED. Never with the GIL.

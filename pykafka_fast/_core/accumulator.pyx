@@ -18,8 +18,10 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_hurry,
     pkf_accum_live,
     pkf_accum_new,
+    pkf_accum_pushed,
     pkf_accum_unref,
     pkf_accum_wait_batch,
+    pkf_accum_wait_delivered,
     pkf_batch,
     pkf_batch_fork,
     pkf_batch_unref,
@@ -94,6 +96,7 @@ cdef class Accumulator:
         """Wait for all that is not done at this moment, callbacks included; False when the time (seconds) ran out."""
         cdef size_t count = 0, i
         cdef pkf_batch **live = pkf_accum_live(self.c, &count)
+        cdef uint64_t pushed = pkf_accum_pushed(self.c)  # after the look at what is live: see pkf_accum_complete()
         deadline = None if timeout is None else time.monotonic() + timeout
         delivered = <uint64_t> threading.get_ident() != self.c.delivery_thread
         done = True
@@ -108,7 +111,7 @@ cdef class Accumulator:
             for i in range(count):
                 pkf_batch_unref(live[i])
             free(live)
-        return done
+        return done and (not delivered or wait_delivered(self.c, pushed, deadline))
 
     def last_used_ns(self, str name not None):
         """When a batch of the topic was last sent, in monotonic nanoseconds; None if never."""
@@ -150,22 +153,38 @@ cdef class Accumulator:
         return records
 
 
+cdef int64_t slice_until(deadline):
+    """Nanoseconds to sleep at most before signals are served again; 0 when the deadline has passed."""
+    if deadline is None:
+        return SLICE_NS
+    cdef double left = <double> deadline - <double> time.monotonic()
+    return 0 if left <= 0 else min(SLICE_NS, <int64_t> (left * 1e9))
+
+
+cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1:
+    """Wait for the callbacks of batches that were done before the wait began."""
+    cdef int64_t slice_ns = 1
+    cdef int status = PKF_E_TIMEOUT
+    while status == PKF_E_TIMEOUT and slice_ns > 0:
+        slice_ns = slice_until(deadline)
+        with nogil:
+            status = pkf_accum_wait_delivered(accum, pushed, slice_ns)
+        PyErr_CheckSignals()
+    return status == 0
+
+
 cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, deadline) except -1:
     """Wait for a batch and, after a split, for its pieces."""
-    cdef int64_t slice_ns
+    cdef int64_t slice_ns = 1
     cdef int status = PKF_E_TIMEOUT
     cdef int32_t i
-    while True:
-        slice_ns = SLICE_NS
-        if deadline is not None:
-            slice_ns = min(slice_ns, <int64_t> (max(0.0, <double> deadline - <double> time.monotonic()) * 1e9))
+    while status == PKF_E_TIMEOUT and slice_ns > 0:
+        slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
         PyErr_CheckSignals()
-        if status == 0:
-            break
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
+    if status != 0:
+        return False
     for i in range(batch.fork_count):
         if not wait_tree(accum, pkf_batch_fork(batch, i), delivered, deadline):
             return False

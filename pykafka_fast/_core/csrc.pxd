@@ -248,6 +248,8 @@ cdef extern from "pkf_completion.h" nogil:
     pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) noexcept
     pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) noexcept
     void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) noexcept
+    uint64_t pkf_accum_pushed(pkf_accum *accum) noexcept
+    pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns) noexcept
     void pkf_accum_close_delivery(pkf_accum *accum) noexcept
     pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) noexcept
 
