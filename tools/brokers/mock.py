@@ -129,9 +129,9 @@ class MockCluster:
 
     # Observation
 
-    def request_counts(self) -> dict[int, int]:
-        """API key → requests received since the start or `clear_requests`."""
-        return dict(self._call("request_counts"))
+    def request_counts(self, broker: int = ALL_BROKERS) -> dict[int, int]:
+        """API key → requests received, by one broker or all, since the start or `clear_requests`."""
+        return dict(self._call("request_counts", broker))
 
     def clear_requests(self) -> None:
         self._call("clear_requests")

@@ -45,8 +45,10 @@ void rd_kafka_mock_clear_requests(rd_kafka_mock_cluster_t *);
 rd_kafka_mock_request_t **rd_kafka_mock_get_requests(rd_kafka_mock_cluster_t *, size_t *);
 void rd_kafka_mock_request_destroy_array(rd_kafka_mock_request_t **, size_t);
 int16_t rd_kafka_mock_request_api_key(rd_kafka_mock_request_t *);
+int32_t rd_kafka_mock_request_id(rd_kafka_mock_request_t *);
 """
 RD_KAFKA_PRODUCER = 0
+ALL_BROKERS = -1
 # The largest request the mock accepts.
 MAX_REQUEST_SIZE = 1_000_000_000
 
@@ -134,10 +136,14 @@ class Mock:
     def set_api_version(self, api: int, lowest: int, highest: int) -> None:
         self._check(self._lib.rd_kafka_mock_set_apiversion(self._cluster, api, lowest, highest))
 
-    def request_counts(self) -> list[tuple[int, int]]:
+    def request_counts(self, broker: int) -> list[tuple[int, int]]:
         count = ffi.new("size_t *")
         requests = self._lib.rd_kafka_mock_get_requests(self._cluster, count)
-        seen = Counter(self._lib.rd_kafka_mock_request_api_key(requests[i]) for i in range(count[0]))
+        seen = Counter(
+            self._lib.rd_kafka_mock_request_api_key(requests[i])
+            for i in range(count[0])
+            if broker in (ALL_BROKERS, self._lib.rd_kafka_mock_request_id(requests[i]))
+        )
         self._lib.rd_kafka_mock_request_destroy_array(requests, count[0])
         return sorted(seen.items())
 
