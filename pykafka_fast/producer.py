@@ -63,7 +63,7 @@ class KafkaProducer(ProducerBase):
         self._value_serializer = (
             None if config.value_serializer is None else adapt_serializer(config.value_serializer, "value"))
         self._partition = None if isinstance(config.partitioner, str) else adapt_partitioner(config.partitioner)
-        self._transaction_manager: Any = None
+        self._transactions: Any = None
         self._lifecycle = Lifecycle(config)
         self._interceptors = self._lifecycle.interceptors
         self._closed = False
@@ -73,7 +73,17 @@ class KafkaProducer(ProducerBase):
     def _fast_path_applies(self) -> bool:
         """The extension type's send() does it all: nothing of the user's runs, nothing has to be told."""
         return not (self._interceptors or self._key_serializer or self._value_serializer or self._partition
-                    or self._transaction_manager)
+                    or self._transactions)
+
+    @property
+    def _transaction_manager(self) -> Any:
+        """What is told of every partition before a record goes there; None without transactions."""
+        return self._transactions
+
+    @_transaction_manager.setter
+    def _transaction_manager(self, manager: Any) -> None:
+        self._transactions = manager
+        self._set_direct(not self._closed and self._fast_path_applies())
 
     def __repr__(self) -> str:
         return f"<KafkaProducer client_id={self.config['client_id']} transactional_id={self.config['transactional_id']}>"
@@ -114,9 +124,9 @@ class KafkaProducer(ProducerBase):
             # 5. Put callback and interceptors together.
             notify = on_delivery is not None or self._interceptors.acknowledges
             # 6. Tell the transaction manager, before the append, so that a refusal leaves nothing behind.
-            if self._transaction_manager is not None:
-                partition = handle.choose(key) if partition is None else partition
-                self._transaction_manager.maybe_add_partition(TopicPartition(record.topic, partition))
+            if self._transactions is not None:
+                partition = self._place(record.topic, partition, handle, key, value, deadline)
+                self._transactions.maybe_add_partition(TopicPartition(record.topic, partition))
             # 7. Append to the accumulator, waiting for memory. 8. Wake the sender, if need be: the append does.
             return self._append_until(record, handle, value, key, partition, on_delivery, notify, deadline)
         except BaseException as error:
@@ -155,6 +165,16 @@ class KafkaProducer(ProducerBase):
         if partition >= handle.partition_count:
             raise ValueError(f"the partitioner chose partition {partition} of topic {record.topic!r}, which has "
                              f"{handle.partition_count}")
+        return partition
+
+    def _place(self, topic: str, partition: int | None, handle: Topic, key: Any, value: Any, deadline: float) -> int:
+        """The partition the append will be told, so that it is known before."""
+        size = sum(memoryview(part).nbytes for part in (key, value) if part is not None)
+        while partition is None:
+            partition = handle.place(key, size)
+            if partition < 0:  # forgotten since step 1
+                partition = None
+                self._lifecycle.wait_for_topic(topic, None, deadline, self._check_usable)
         return partition
 
     def _append_until(self, record: ProducerRecord, handle: Topic, value: Any, key: Any, partition: int | None,

@@ -4,8 +4,10 @@
 import threading
 import time
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
@@ -27,9 +29,12 @@ from pykafka_fast._core.csrc cimport (
     pkf_batch_unref,
     pkf_pool_get_stats,
     pkf_pool_stats,
-    pkf_topic,
+    pkf_span,
+    pkf_topic_choose,
     pkf_topic_forget,
+    pkf_span,
     pkf_topic_new,
+    pkf_topic_place,
     pkf_topic_set_ceiling,
     pkf_topic_set_route,
 )
@@ -219,6 +224,13 @@ cdef class Topic:
         """0 while unknown."""
         return self.c.partition_count
 
+    def choose(self, bytes key):
+        """The partition a record with this serialized key (None: without one) goes to; -1 while none is known."""
+        cdef pkf_span span
+        span.base = NULL if key is None else <const uint8_t *> PyBytes_AS_STRING(key)
+        span.len = 0 if key is None else <size_t> len(key)
+        return pkf_topic_choose(self.c, &span)
+
     def set_route(self, leaders):
         """Partitions known from now on (one entry each), -1 where no leader is known."""
         cdef Py_ssize_t count = len(leaders), i
@@ -231,6 +243,21 @@ cdef class Topic:
             check(pkf_topic_set_route(self.c, <int32_t> count, array))
         finally:
             free(array)
+
+    def place(self, key, size):
+        """Where a record with this serialized key goes that will name its partition; -1 while the topic is unknown."""
+        cdef Py_buffer view
+        cdef pkf_span span
+        if key is None:
+            span.base = NULL
+            span.len = 0
+            return pkf_topic_place(self.c, &span, size)
+        PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
+        span.base = <const uint8_t *> view.buf if view.len > 0 else <const uint8_t *> b""
+        span.len = <size_t> view.len
+        cdef int32_t partition = pkf_topic_place(self.c, &span, size)
+        PyBuffer_Release(&view)
+        return partition
 
     def set_batch_ceiling(self, size):
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

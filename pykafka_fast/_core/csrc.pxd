@@ -222,6 +222,7 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_cookie cookie
         pkf_slab *slab
         bint wait_lock
+        bint unbudgeted
         bint may_grow
         pkf_slot *slot
         size_t need
@@ -239,7 +240,9 @@ cdef extern from "pkf_accum.h" nogil:
 cdef extern from "pkf_topic.h" nogil:
     pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) noexcept
     pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders) noexcept
+    int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key) noexcept
     void pkf_topic_forget(pkf_topic *topic) noexcept
+    int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size) noexcept
     void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) noexcept
 
 cdef extern from "pkf_completion.h" nogil:
@@ -253,7 +256,7 @@ cdef extern from "pkf_completion.h" nogil:
     void pkf_accum_close_delivery(pkf_accum *accum) noexcept
     pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) noexcept
 
-# ---- wire -------------------------------------------------------------------------------------------------------------
+# ---- wire -----------------------------------------------------------------------------------------------------------
 
 cdef extern from "pkf_event.h" nogil:
     ctypedef enum pkf_event_kind:

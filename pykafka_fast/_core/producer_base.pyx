@@ -5,23 +5,20 @@ A def on this path has three paragraphs: gather (the caller's objects become spa
 was gathered is let go in report, on every exit.
 """
 
+import threading
 import time
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.list cimport PyList_Check
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from pykafka_fast._core.accumulator cimport Accumulator, Topic
 from pykafka_fast._core.csrc cimport (
     PKF_E_BUSY,
     PKF_E_CLOSED,
     PKF_E_EXHAUSTED,
-    PKF_E_NOMEM,
     PKF_E_TIMEOUT,
     PKF_E_TOO_LARGE,
     PKF_NEED_BUDGET,
@@ -33,7 +30,6 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_wait_budget,
     pkf_accum_wake,
     pkf_append,
-    pkf_header,
     pkf_ms_clock,
     pkf_ms_clock_read,
     pkf_pool,
@@ -43,19 +39,12 @@ from pykafka_fast._core.csrc cimport (
     pkf_pool_wait_begin,
     pkf_pool_wait_cancel,
     pkf_pool_wait_take,
-    pkf_slab,
-    pkf_span,
     pkf_waiter,
 )
 from pykafka_fast._core.future cimport RecordFuture, new_future
-from pykafka_fast._core.status cimport check
+from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
 
 cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    bint PyUnicode_Check(object o)
-    bint PyTuple_CheckExact(object o)
-    Py_ssize_t PyTuple_GET_SIZE(object o)
-    PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
     bint PyCallable_Check(object o)
 
 #: What append() answers instead of a future: the decision Python must take.
@@ -66,99 +55,6 @@ EXHAUSTED = PKF_E_TIMEOUT
 
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef size_t LARGE = 65536           # from here on a copy is worth giving the GIL up
-cdef enum:
-    INLINE_HEADERS = 8              # more are gathered on the heap
-
-# An empty bytes-like still needs an address: a span without one is null.
-cdef const uint8_t *EMPTY = <const uint8_t *> b""
-
-
-# ---- gather -----------------------------------------------------------------------------------------------------------
-
-cdef struct Gathered:
-    pkf_append append
-    pkf_header inline_headers[8]
-    pkf_header *headers   # inline_headers, or malloc
-    Py_buffer key_view
-    Py_buffer value_view
-    bint key_viewed
-    bint value_viewed
-
-
-cdef inline int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
-    """A bytes-like object as a span; None as a null one. The view, if one was needed, is open until let_go()."""
-    if PyBytes_CheckExact(data):
-        span.base = <const uint8_t *> PyBytes_AS_STRING(data)
-        span.len = <size_t> PyBytes_GET_SIZE(data)
-        return 0
-    if data is None:
-        span.base = NULL
-        span.len = 0
-        return 0
-    return view_bytes(data, what, span, view, viewed)
-
-
-cdef int view_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
-    try:
-        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
-    except TypeError:
-        raise TypeError(
-            f"Unsupported type for serialized {what}: {type(data).__name__}; it must be bytes, another contiguous "
-            f"buffer, or None (is a {what}_serializer missing?)"
-        ) from None
-    except BufferError as error:
-        raise TypeError(f"the serialized {what} is a buffer that is not contiguous: {error}") from None
-    viewed[0] = True
-    span.base = <const uint8_t *> view.buf if view.len > 0 else EMPTY
-    span.len = <size_t> view.len
-    return 0
-
-
-cdef int gather_headers(object headers, Gathered *g) except -1:
-    """(str, bytes or None) pairs as spans. The pairs and what they hold stay alive because the caller holds the list."""
-    if not PyList_Check(headers):
-        raise TypeError(f"headers must be a list of (str, bytes) pairs, not {type(headers).__name__}")
-    cdef Py_ssize_t count = len(headers), i
-    g.headers = g.inline_headers
-    if count > INLINE_HEADERS:
-        g.headers = <pkf_header *> malloc(count * sizeof(pkf_header))
-        if g.headers == NULL:
-            raise MemoryError
-    for i in range(count):
-        gather_header(headers[i], &g.headers[i])
-    g.append.headers = g.headers
-    g.append.header_count = <int32_t> count
-    return 0
-
-
-cdef int gather_header(object pair, pkf_header *header) except -1:
-    cdef Py_ssize_t size = 0
-    if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
-        raise TypeError(f"a header must be a (str, bytes or None) pair, not {pair!r:.200}")
-    key = <object> PyTuple_GET_ITEM(pair, 0)
-    value = <object> PyTuple_GET_ITEM(pair, 1)
-    if not PyUnicode_Check(key):
-        raise TypeError(f"a header's key must be str, not {type(key).__name__}")
-    header.key.base = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
-    header.key.len = <size_t> size
-    if value is None:
-        header.value.base = NULL
-        header.value.len = 0
-    elif PyBytes_CheckExact(value):
-        header.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
-        header.value.len = <size_t> PyBytes_GET_SIZE(value)
-    else:
-        raise TypeError(f"a header's value must be bytes or None, not {type(value).__name__}")
-    return 0
-
-
-cdef inline void let_go(Gathered *g) noexcept:
-    if g.key_viewed:
-        PyBuffer_Release(&g.key_view)
-    if g.value_viewed:
-        PyBuffer_Release(&g.value_view)
-    if g.headers != NULL and g.headers != g.inline_headers:
-        free(g.headers)
 
 
 # ---- move -------------------------------------------------------------------------------------------------------------
@@ -315,18 +211,20 @@ cdef class ProducerBase:
         the future; a closed or broken producer, wrong types and errors of serializers and partitioners are raised.
         """
         cdef PyObject *found
+        cdef Topic handle = self._last_topic
         if not self._direct:
             return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
-        if topic is not self._last_name or self._last_topic is None:
+        if topic is not self._last_name or handle is None:
             found = PyDict_GetItemWithError(self._handles, topic) if type(topic) is str else NULL
             if found == NULL:
                 return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
-            self._last_topic = <Topic> <object> found
+            handle = <Topic> <object> found
+            self._last_topic = handle
             self._last_name = topic
         if (PyBytes_CheckExact(value) and (key is None or PyBytes_CheckExact(key)) and headers is None
                 and partition is None and timestamp_ms is None):
-            return send_bytes(self, value, key, on_delivery)
-        return send_anything(self, value, key, headers, partition, timestamp_ms, on_delivery)
+            return send_bytes(self, handle, value, key, on_delivery)
+        return send_anything(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
 
     def _append(self, Topic handle not None, value, key, headers, partition, timestamp_ms, on_delivery, bint notify,
                 double deadline):
@@ -348,6 +246,7 @@ cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) no
     append.cookie.callback = NULL
     append.slab = NULL
     append.wake = False
+    append.unbudgeted = False
 
 
 cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
@@ -358,14 +257,14 @@ cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
         pkf_accum_wake(accum)
 
 
-cdef object send_bytes(ProducerBase self, value, key, on_delivery):
+cdef object send_bytes(ProducerBase self, Topic handle, value, key, on_delivery):
     """The usual record: bytes, and nothing that could be wrong. No exception can arise between begin() and end()."""
     cdef pkf_append append
     cdef pkf_accum *accum = self._accumulator.c
     cdef RecordFuture future = new_future()
     if on_delivery is not None:
         prepare_callback(self, on_delivery)
-    begin(&append, self._last_topic, future)
+    begin(&append, handle, future)
     append.partition = -1
     append.timestamp = pkf_ms_clock_read(&self._clock)
     append.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
@@ -382,19 +281,20 @@ cdef object send_bytes(ProducerBase self, value, key, on_delivery):
     if status == PKF_OK:
         return future
     drop_cookie(&append)
-    return self._send(self._last_name, value, key, None, None, None, on_delivery, append.partition)
+    return self._send(handle.name, value, key, None, None, None, on_delivery, append.partition)
 
 
-cdef object send_anything(ProducerBase self, value, key, headers, partition, timestamp_ms, on_delivery):
+cdef object send_anything(
+    ProducerBase self, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery,
+):
     cdef int32_t chosen = -1
     if on_delivery is not None:
         prepare_callback(self, on_delivery)
     outcome = append_record(
-        self, self._last_topic, value, key, headers, partition, timestamp_ms, on_delivery, on_delivery is not None, -1.0,
-        &chosen)
+        self, handle, value, key, headers, partition, timestamp_ms, on_delivery, on_delivery is not None, -1.0, &chosen)
     if type(outcome) is RecordFuture:
         return outcome
-    return self._send(self._last_name, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+    return self._send(handle.name, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
 
 
 cdef int prepare_callback(ProducerBase self, on_delivery) except -1:
@@ -426,9 +326,11 @@ cdef object append_record(
         gather_bytes(key, "key", &g.append.key, &g.key_view, &g.key_viewed)
         gather_bytes(value, "value", &g.append.value, &g.value_view, &g.value_viewed)
         if headers is not None:
-            gather_headers(headers, &g)
+            pairs = pairs_of(headers)
+            gather_headers(pairs, &g)
         if notify:
             take_cookie(&g.append, on_delivery, future)
+            g.append.unbudgeted = deadline >= 0 and <uint64_t> threading.get_ident() == accum.delivery_thread
         status = append_now(accum, &g.append) if deadline < 0 else append_patiently(accum, &g.append, deadline)
     except BaseException:
         drop_cookie(&g.append)

@@ -13,6 +13,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_COMMAND_CLOSE,
     PKF_COMMAND_COMPLETE,
     PKF_COMMAND_CONNECT,
+    PKF_COMMAND_EXPLAIN,
     PKF_COMMAND_FAIL,
     PKF_COMMAND_FORGET,
     PKF_COMMAND_LEADER,
@@ -247,6 +248,13 @@ cdef class Wire:
         """Nobody is connecting to the node any more: report NEED_CONNECTION again when there is need."""
         cdef pkf_command *command = new_command(PKF_COMMAND_FORGET)
         command.node = node
+        pkf_wire_command(self.c, command)
+
+    def explain(self, int node, str text not None):
+        """Why there is no connection to the node; batches that expire say so."""
+        cdef pkf_command *command = new_command(PKF_COMMAND_EXPLAIN)
+        command.node = node
+        command.text = copied(text)
         pkf_wire_command(self.c, command)
 
     def set_leaders(self, Topic topic not None, leaders, epochs, bytes topic_id not None):

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The caller's keys, values and headers as spans, without copying; let_go() closes what was opened."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.list cimport PyList_Check
+from cpython.ref cimport PyObject
+from libc.stdint cimport int32_t, uint8_t
+from libc.stdlib cimport free, malloc
+
+from pykafka_fast._core.csrc cimport pkf_header, pkf_span
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_Check(object o)
+    bint PyTuple_CheckExact(object o)
+    Py_ssize_t PyTuple_GET_SIZE(object o)
+    PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
+
+cdef enum:
+    INLINE_HEADERS = 8  # more are gathered on the heap
+
+# An empty bytes-like still needs an address: a span without one is null.
+cdef const uint8_t *EMPTY = <const uint8_t *> b""
+
+
+cdef int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
+    """A bytes-like object as a span; None as a null one. The view, if one was needed, is open until let_go()."""
+    if PyBytes_CheckExact(data):
+        span.base = <const uint8_t *> PyBytes_AS_STRING(data)
+        span.len = <size_t> PyBytes_GET_SIZE(data)
+        return 0
+    if data is None:
+        span.base = NULL
+        span.len = 0
+        return 0
+    return view_bytes(data, what, span, view, viewed)
+
+
+cdef int view_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except TypeError:
+        raise TypeError(
+            f"Unsupported type for serialized {what}: {type(data).__name__}; it must be bytes, another contiguous "
+            f"buffer, or None (is a {what}_serializer missing?)"
+        ) from None
+    except BufferError as error:
+        raise TypeError(f"the serialized {what} is a buffer that is not contiguous: {error}") from None
+    viewed[0] = True
+    span.base = <const uint8_t *> view.buf if view.len > 0 else EMPTY
+    span.len = <size_t> view.len
+    return 0
+
+
+cdef tuple pairs_of(object headers):
+    """The headers as a tuple of our own, because another thread may change the list while the GIL is released."""
+    if not PyList_Check(headers):
+        raise TypeError(f"headers must be a list of (str, bytes) pairs, not {type(headers).__name__}")
+    return tuple(headers)
+
+
+cdef int gather_headers(tuple pairs, Gathered *g) except -1:
+    """(str, bytes or None) pairs as spans, alive as long as the caller holds `pairs`."""
+    cdef Py_ssize_t count = PyTuple_GET_SIZE(pairs), i
+    g.headers = g.inline_headers
+    if count > INLINE_HEADERS:
+        g.headers = <pkf_header *> malloc(count * sizeof(pkf_header))
+        if g.headers == NULL:
+            raise MemoryError
+    for i in range(count):
+        gather_header(<object> PyTuple_GET_ITEM(pairs, i), &g.headers[i])
+    g.append.headers = g.headers
+    g.append.header_count = <int32_t> count
+    return 0
+
+
+cdef int gather_header(object pair, pkf_header *header) except -1:
+    cdef Py_ssize_t size = 0
+    if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
+        raise TypeError(f"a header must be a (str, bytes or None) pair, not {pair!r:.200}")
+    key = <object> PyTuple_GET_ITEM(pair, 0)
+    value = <object> PyTuple_GET_ITEM(pair, 1)
+    if not PyUnicode_Check(key):
+        raise TypeError(f"a header's key must be str, not {type(key).__name__}")
+    header.key.base = <const uint8_t *> PyUnicode_AsUTF8AndSize(key, &size)
+    header.key.len = <size_t> size
+    if value is None:
+        header.value.base = NULL
+        header.value.len = 0
+    elif PyBytes_CheckExact(value):
+        header.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
+        header.value.len = <size_t> PyBytes_GET_SIZE(value)
+    else:
+        raise TypeError(f"a header's value must be bytes or None, not {type(value).__name__}")
+    return 0
+
+
+cdef void let_go(Gathered *g) noexcept:
+    if g.key_viewed:
+        PyBuffer_Release(&g.key_view)
+    if g.value_viewed:
+        PyBuffer_Release(&g.value_view)
+    if g.headers != NULL and g.headers != g.inline_headers:
+        free(g.headers)
