@@ -316,7 +316,7 @@ pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append)
 {
     pkf_status status = check_limits(accum, append);
     if (status) return status;
-    if (append->cookie.callback &&
+    if (append->cookie.callback && !append->unbudgeted &&
         atomic_load_explicit(&accum->cookies, memory_order_relaxed) >= accum->config.max_cookies)
         return PKF_NEED_BUDGET;
     append->sticky = append->partition < 0 && pkf_topic_is_sticky(append->topic, &append->key);

@@ -59,6 +59,7 @@ struct pkf_partition {
     uint32_t parked_count;
     uint32_t sequenced_count; // batches with a sequence whose outcome is not known
     int64_t deadline; // key in the deadline heap
+    int64_t left_ns;  // when its last batch was framed
     int32_t heap_index; // -1 when not in the heap
     pkf_partition *ready_prev, *ready_next;
     int32_t ready_node; // index of the node whose ready list holds it, -1 none
@@ -157,6 +158,7 @@ typedef struct pkf_append {
     pkf_cookie cookie; // callback NULL: none. Both references pass over on success
     pkf_slab *slab;    // in: a slab the caller holds, or NULL. out: one the caller must release, or NULL
     bool wait_lock;    // without the GIL: wait for the lock; with it: E_BUSY
+    bool unbudgeted;   // appended by the delivery thread, which must not wait for what only it can free
     bool may_grow;     // false: close a batch that would have to grow rather than ask for a slab
     bool sticky;   // set by append: the sticky choice places it
     // out

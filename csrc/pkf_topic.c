@@ -270,3 +270,12 @@ bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from)
     pthread_mutex_unlock(&topic->route_lock);
     return moved;
 }
+
+int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size)
+{
+    int32_t index = pkf_topic_choose(topic, key);
+    if (index < 0 || !pkf_topic_is_sticky(topic, key)) return index;
+    if (pkf_topic_move_sticky(topic, index)) index = pkf_topic_choose(topic, key);
+    atomic_fetch_add_explicit(&topic->sticky_bytes, (uint32_t)size, memory_order_relaxed);
+    return index;
+}

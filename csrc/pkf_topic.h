@@ -32,6 +32,10 @@ void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size);
 // Where a record without an explicit partition goes: an index, or -1 while the topic is unknown. Any thread, no lock held.
 int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key);
 
+// The same for a record that will name its partition when it is appended: what the sticky choice has to count is
+// counted here, and it moves on after batch_size bytes although the open batch is not closed.
+int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size);
+
 // Whether a keyless record is placed by the sticky choice (and append must follow it when it moves).
 bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key);
 

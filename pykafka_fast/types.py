@@ -168,7 +168,7 @@ class ProducerRecord:
             _check_number("partition", partition)
         if timestamp is not None:
             _check_number("timestamp", timestamp)
-        self.topic = topic
+        self.topic = str.__str__(topic)  # of a subclass, a plain one
         self.partition = partition
         self.headers = Headers() if headers is None else Headers(_check_headers(headers))
         self.key = key

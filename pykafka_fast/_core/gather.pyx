@@ -2,7 +2,7 @@
 """The caller's keys, values and headers as spans, without copying; let_go() closes what was opened."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.list cimport PyList_Check
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, uint8_t
@@ -13,7 +13,7 @@ from pykafka_fast._core.csrc cimport pkf_header, pkf_span
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bint PyUnicode_Check(object o)
-    bint PyTuple_CheckExact(object o)
+    bint PyTuple_Check(object o)
     Py_ssize_t PyTuple_GET_SIZE(object o)
     PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
 
@@ -57,7 +57,17 @@ cdef tuple pairs_of(object headers):
     """The headers as a tuple of our own, because another thread may change the list while the GIL is released."""
     if not PyList_Check(headers):
         raise TypeError(f"headers must be a list of (str, bytes) pairs, not {type(headers).__name__}")
-    return tuple(headers)
+    pairs = tuple(headers)
+    for pair in pairs:
+        if PyTuple_Check(pair) and PyTuple_GET_SIZE(pair) == 2 and isinstance(pair[1], (bytearray, memoryview)):
+            return tuple([with_bytes(pair) for pair in pairs])
+    return pairs
+
+
+cdef object with_bytes(object pair):
+    if PyTuple_Check(pair) and PyTuple_GET_SIZE(pair) == 2 and isinstance(pair[1], (bytearray, memoryview)):
+        return pair[0], bytes(pair[1])
+    return pair
 
 
 cdef int gather_headers(tuple pairs, Gathered *g) except -1:
@@ -77,7 +87,7 @@ cdef int gather_headers(tuple pairs, Gathered *g) except -1:
 
 cdef int gather_header(object pair, pkf_header *header) except -1:
     cdef Py_ssize_t size = 0
-    if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
+    if not PyTuple_Check(pair) or PyTuple_GET_SIZE(pair) != 2:
         raise TypeError(f"a header must be a (str, bytes or None) pair, not {pair!r:.200}")
     key = <object> PyTuple_GET_ITEM(pair, 0)
     value = <object> PyTuple_GET_ITEM(pair, 1)
@@ -88,7 +98,7 @@ cdef int gather_header(object pair, pkf_header *header) except -1:
     if value is None:
         header.value.base = NULL
         header.value.len = 0
-    elif PyBytes_CheckExact(value):
+    elif PyBytes_Check(value):
         header.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
         header.value.len = <size_t> PyBytes_GET_SIZE(value)
     else:
