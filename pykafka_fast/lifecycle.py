@@ -33,9 +33,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
+import os
+_PACE_MS = float(os.environ.get('PACE','0.1'))  # between batches of a partition that are not full
 _AT_EXIT_S = 10.0  # how long records may still be delivered when the interpreter ends
 _SLICE_S = 0.05  # signals are served at least this often
 _FORCED_S = 5.0  # what ending the threads may take once everything has been failed
+
+
+def check_close_timeout(timeout: float | None) -> None:
+    """Raise ValueError unless it is None or a number of seconds that can be waited for."""
+    if timeout is not None and not (isinstance(timeout, (int, float)) and 0 <= timeout <= threading.TIMEOUT_MAX):
+        raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
+
+
+def _seconds_until(deadline: float) -> float | None:
+    """What is left until then, in ``time.monotonic()``; None for ever."""
+    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
 
 class Lifecycle:
@@ -65,7 +78,7 @@ class Lifecycle:
             self.accumulator, client_id=config.client_id, acks=config.acks, idempotent=config.enable_idempotence,
             max_in_flight=config.max_in_flight_requests_per_connection, request_timeout_ms=config.request_timeout_ms,
             idle_timeout_ms=config.connections_max_idle_ms, patience_ms=max(config.linger_ms, _PATIENCE_MS),
-            receive_max=config.receive_message_max_bytes)
+            receive_max=config.receive_message_max_bytes, pace_ms=min(config.linger_ms, _PACE_MS))
         self._sender = Sender(config, self.accumulator, self._wire)
         self.metadata: MetadataCache = self._sender.metadata
         self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery")
@@ -128,8 +141,6 @@ class Lifecycle:
 
     def close(self, timeout: float | None) -> None:
         """Deliver what can be delivered within ``timeout`` seconds (None: no limit), fail the rest, end the threads."""
-        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 <= timeout <= threading.TIMEOUT_MAX):
-            raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
         if self.delivery.is_current():
             logger.warning("close() was called in a callback: records that are not delivered yet are failed at once")
             timeout = 0
@@ -138,7 +149,9 @@ class Lifecycle:
         if not self._take_close_lock(deadline):
             return  # another thread is closing and has not finished in our time
         try:
-            if not self._ended:
+            if self._ended:
+                self.delivery.close(_seconds_until(deadline))  # an earlier close() may not have had the time
+            else:
                 self._end(deadline)
         finally:
             self._close_lock.release()
@@ -159,8 +172,7 @@ class Lifecycle:
             interrupted = error
             self._force()
         self._sender.stop()
-        self.delivery.close(max(0.0, min(deadline, time.monotonic() + threading.TIMEOUT_MAX / 2) - time.monotonic())
-                            if deadline != math.inf and interrupted is None else _FORCED_S if interrupted else None)
+        self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
         self._ended = True
         atexit.unregister(self._at_exit)
         self._close_plugins()
@@ -173,7 +185,7 @@ class Lifecycle:
             self.metadata.close()
             return
         self._sender.initiate_close()
-        left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        left = _seconds_until(deadline)
         if left == 0 or not self._sender.wait_drained(left):
             self._force()
         self.metadata.close()
@@ -213,6 +225,8 @@ class Lifecycle:
         """The producer was collected without close(): say so, and end its threads without waiting here."""
         atexit.unregister(self._at_exit)
         if not self._started:
+            self.delivery.close(0)
+            self._sender.stop()
             return
         warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
         try:

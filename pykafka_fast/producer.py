@@ -25,7 +25,7 @@ from .errors import (
     code_of,
     message_of,
 )
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, check_close_timeout
 from .partitioner import adapt as adapt_partitioner
 from .serializer import adapt as adapt_serializer
 from .types import ProducerRecord, TopicPartition, check_topic
@@ -253,6 +253,7 @@ class KafkaProducer(ProducerBase):
         Raises:
             ValueError: negative, or not a number of seconds that can be waited for.
         """
+        check_close_timeout(timeout)
         self._closed = True
         self._set_direct(False)
         self._lifecycle.close(timeout)

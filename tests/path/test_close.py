@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""close(): in every situation it ends in time, says what became of the records, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pykafka_fast import KafkaProducer
+from pykafka_fast.errors import ClosedForcefullyError, IllegalStateError, KafkaError, ProducerClosedError
+from pykafka_fast.testing import EmbeddedBroker
+from tests.path.conftest import Make, check_balance, threads_of
+from tools.brokers.processes import free_port
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+def test_never_used(make: Make) -> None:
+    producer = make(f"127.0.0.1:{free_port()}")
+    assert threads_of(producer) == []
+    assert timed(producer.close) < 0.5
+    assert timed(producer.close) < 0.1
+    with pytest.raises(ProducerClosedError):
+        producer.send("t", b"x")
+
+
+def test_idle(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker)
+    producer.send("t", b"x", on_delivery=lambda *_: None).get(timeout=10)
+    assert timed(producer.close) < 1
+    assert threads_of(producer) == []
+    for call in (lambda: producer.send("t", b"x"), lambda: producer.partitions_for("t")):
+        with pytest.raises(IllegalStateError, match="closed"):
+            call()
+    assert producer.metrics() == {}
+    assert not producer.bootstrap_connected()
+    producer.flush(timeout=1)
+
+
+@pytest.mark.parametrize("timeout", [None, 10, 10.0, threading.TIMEOUT_MAX])
+def test_delivers_what_lingers(broker: EmbeddedBroker, make: Make, timeout: float | None) -> None:
+    producer = make(broker, linger_ms=60_000)
+    futures = [producer.send("t", b"x") for _ in range(100)]
+    assert timed(lambda: producer.close(timeout)) < 2
+    assert all(future.succeeded() for future in futures)
+    assert broker.record_count("t") == 100
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, math.inf, threading.TIMEOUT_MAX * 2, "1"])
+def test_refuses_a_senseless_timeout_and_stays_open(broker: EmbeddedBroker, make: Make, timeout: Any) -> None:
+    producer = make(broker)
+    with pytest.raises(ValueError, match="timeout"):
+        producer.close(timeout)
+    producer.send("t", b"x").get(timeout=10)
+
+
+def test_at_the_deadline_the_rest_fails(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    producer = make(broker, linger_ms=0)
+    producer.send("t", b"x", partition=0).get(timeout=10)
+    broker.hold("Produce")
+    futures = [producer.send("t", b"x", partition=i) for i in range(4)]
+    broker.wait(lambda broker: broker.record_count("t") == 5)
+    later = [producer.send("t", b"x", partition=0) for i in range(6)]
+    with caplog.at_level(logging.WARNING, "pykafka_fast"):
+        assert 0.25 < timed(lambda: producer.close(timeout=0.3)) < 1.5
+    for future in futures + later:
+        with pytest.raises(ClosedForcefullyError, match="closed forcefully"):
+            future.get(timeout=0)
+    # What was in a request may have been written, and here it was.
+    assert [future.exception.in_doubt for future in futures] == [True] * 4
+    assert broker.record_count("t") == 5 + sum(future.exception.in_doubt for future in later)
+    assert "10 records (10 of 't')" in caplog.text
+    check_balance(producer)
+
+
+def test_0_drops_at_once(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=60_000)
+    outcomes: list[Any] = []
+    futures = [producer.send("t", b"x", on_delivery=lambda _, error: outcomes.append(error)) for _ in range(100)]
+    assert timed(lambda: producer.close(timeout=0)) < 1
+    assert [type(future.exception) for future in futures] == [ClosedForcefullyError] * 100
+    assert not any(future.exception.in_doubt for future in futures)
+    deadline = time.monotonic() + 5
+    while len(outcomes) < 100 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [type(error) for error in outcomes] == [ClosedForcefullyError] * 100
+    assert broker.record_count("t") == 0
+
+
+def test_nobody_there_while_a_send_waits(make: Make) -> None:
+    producer = make(f"127.0.0.1:{free_port()}", max_block_ms=60_000)
+    raised: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            producer.send("t", b"x")
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    while not threads_of(producer):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert timed(producer.close) < 2
+    thread.join(2)
+    assert [type(error) for error in raised] == [ProducerClosedError]
+
+
+def test_wakes_who_waits_for_memory(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, buffer_memory=32_768, linger_ms=0, max_block_ms=60_000)
+    producer.send("t", b"x").get(timeout=10)
+    broker.hold("Produce")
+    raised: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            while True:
+                producer.send("t", bytes(8000))
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while producer._lifecycle.accumulator.pool_stats()["waiting"] < 3:
+        time.sleep(0.01)
+    assert timed(lambda: producer.close(timeout=0)) < 1.5
+    for thread in threads:
+        thread.join(2)
+    assert [type(error) for error in raised] == [ProducerClosedError] * 3
+
+
+def test_wakes_who_waits_for_the_callback_budget(broker: EmbeddedBroker, make: Make) -> None:
+    go_on = threading.Event()
+    producer = make(broker, linger_ms=0, max_block_ms=60_000)
+    producer.send("t", b"x", on_delivery=lambda *_: go_on.wait(10))
+    raised: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            while True:
+                producer.send("t", b"x", on_delivery=lambda *_: None)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    limit = 262_144
+    while producer._lifecycle.accumulator.pending_callbacks() < limit:
+        assert thread.is_alive(), raised
+        time.sleep(0.01)
+    assert timed(lambda: producer.close(timeout=0)) < 2
+    thread.join(2)
+    go_on.set()
+    assert [type(error) for error in raised] == [ProducerClosedError]
+
+
+def test_waits_for_slow_callbacks_as_long_as_it_may(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker)
+    ran = []
+    for _ in range(10):
+        producer.send("t", b"x", on_delivery=lambda *_: (time.sleep(0.05), ran.append(1)))
+    producer.close()
+    assert len(ran) == 10
+
+
+def test_does_not_wait_longer_for_a_callback_that_hangs(broker: EmbeddedBroker, make: Make) -> None:
+    go_on = threading.Event()
+    producer = make(broker)
+    future = producer.send("t", b"x", on_delivery=lambda *_: go_on.wait(10))
+    assert timed(lambda: producer.close(timeout=0.5)) < 1.5
+    assert future.succeeded()
+    go_on.set()
+    deadline = time.monotonic() + 5
+    while threads_of(producer) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_two_threads_at_once(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=60_000)
+    futures = [producer.send("t", b"x") for _ in range(100)]
+    ends: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: (producer.close(), ends.append(all(f.succeeded() for f in futures))))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert ends == [True] * 4
+
+
+def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=0)
+    producer.send("t", b"x").get(timeout=10)
+    broker.hold("Produce")
+    future = producer.send("t", b"x")
+    patient = threading.Thread(target=producer.close)
+    patient.start()
+    while not producer._closed:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert timed(lambda: producer.close(timeout=0.2)) < 1.5
+    broker.release()
+    patient.join(5)
+    assert not patient.is_alive()
+    assert future.is_done
+
+
+def test_in_a_callback(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    producer = make(broker, linger_ms=0)
+    took: list[float] = []
+    outcomes: list[Any] = []
+    first = producer.send("t", b"x", partition=0, on_delivery=lambda *_: took.append(timed(producer.close)))
+    first.get(timeout=10)
+    assert took
+    assert took[0] < 1
+    assert "in a callback" in caplog.text
+    with pytest.raises(ProducerClosedError):
+        producer.send("t", b"x", on_delivery=lambda *_: outcomes.append(1))
+    assert timed(producer.close) < 2
+
+
+def test_in_a_callback_while_another_thread_closes(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=0)
+    closing = threading.Event()
+
+    def callback(*_: Any) -> None:
+        closing.wait(5)
+        time.sleep(0.1)
+        producer.close()
+
+    producer.send("t", b"x", on_delivery=callback)
+    thread = threading.Thread(target=producer.close)
+    thread.start()
+    while not producer._closed:
+        time.sleep(0.01)
+    closing.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_in_an_interceptor(broker: EmbeddedBroker, make: Make) -> None:
+    class Closing:
+        def on_send(self, record: Any) -> Any:
+            producer.close(timeout=1)
+            return record
+
+    producer = make(broker, interceptors=[Closing()])
+    with pytest.raises(ProducerClosedError):
+        producer.send("t", b"x")
+
+
+def test_context_manager(broker: EmbeddedBroker) -> None:
+    with KafkaProducer(bootstrap_servers=broker.address, linger_ms=60_000) as producer:
+        future = producer.send("t", b"x")
+    assert future.succeeded()
+    check_balance(producer)
+    with pytest.raises(ZeroDivisionError):
+        with KafkaProducer(bootstrap_servers=broker.address, linger_ms=60_000) as producer:
+            future = producer.send("t", b"x")
+            raise ZeroDivisionError
+    assert future.succeeded()
+
+
+def test_while_other_threads_send(broker: EmbeddedBroker, make: Make) -> None:
+    for timeout in (None, 0):
+        producer = make(broker, linger_ms=1)
+        futures: list[Any] = []
+        ends: list[BaseException] = []
+
+        def send(producer: KafkaProducer, futures: list[Any], ends: list[BaseException]) -> None:
+            mine = []
+            try:
+                while True:
+                    mine.append(producer.send("t", b"x"))
+            except BaseException as error:
+                futures.extend(mine)
+                ends.append(error)
+
+        threads = [threading.Thread(target=send, args=(producer, futures, ends)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        producer.close(timeout)
+        for thread in threads:
+            thread.join(5)
+        assert [type(error) for error in ends] == [ProducerClosedError] * 4
+        assert all(future.is_done for future in futures)
+        if timeout is None:
+            assert all(future.succeeded() for future in futures)
+        failed = [type(future.exception) for future in futures if future.failed()]
+        assert set(failed) <= {ClosedForcefullyError}
+        check_balance(producer)
+
+
+def test_during_the_retries_of_a_batch(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, retry_backoff_ms=50)
+    broker.fail("Produce", 19, times=4)
+    future = producer.send("t", b"x")
+    producer.close(timeout=10)
+    assert future.succeeded()
+
+
+def test_forced_while_a_batch_is_backing_off(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, retry_backoff_ms=60_000, retry_backoff_max_ms=60_000)
+    broker.fail("Produce", 19, times=None)
+    future = producer.send("t", b"x")
+    broker.wait_for_requests("Produce", 1)
+    assert timed(lambda: producer.close(timeout=0.3)) < 1.5
+    with pytest.raises(ClosedForcefullyError):
+        future.get(timeout=0)
+
+
+def test_no_broker_left(start_broker: Any, make: Make) -> None:
+    broker = start_broker()
+    producer = make(broker, delivery_timeout_ms=1500, request_timeout_ms=1000, linger_ms=0)
+    producer.send("t", b"x").get(timeout=10)
+    broker.close()
+    future = producer.send("t", b"x")
+    assert timed(producer.close) < 3
+    assert isinstance(future.exception, KafkaError)
+
+
+def test_plugins_are_closed_once(broker: EmbeddedBroker) -> None:
+    closed = []
+
+    class Plugin:
+        def close(self) -> None:
+            closed.append(self)
+
+        def serialize(self, topic: str, headers: Any, data: Any) -> bytes:
+            return bytes(data)
+
+        def on_send(self, record: Any) -> Any:
+            return record
+
+    serializer, interceptor = Plugin(), Plugin()
+    producer = KafkaProducer(
+        bootstrap_servers=broker.address, value_serializer=serializer, interceptors=[interceptor])
+    producer.send("t", b"x").get(timeout=10)
+    producer.close()
+    producer.close()
+    assert sorted(map(id, closed)) == sorted([id(serializer), id(interceptor)])
+
+
+def test_collected_without_close(broker: EmbeddedBroker) -> None:
+    producer = KafkaProducer(bootstrap_servers=broker.address, linger_ms=60_000)
+    name = producer.config["client_id"]
+    future = producer.send("t", b"x", on_delivery=lambda *_: None)
+    gone = weakref.ref(producer)
+    with pytest.warns(ResourceWarning, match=f"unclosed producer .*{name}"):
+        del producer
+        gc.collect()
+    assert gone() is None
+    assert future.get(timeout=10).offset == 0
+    deadline = time.monotonic() + 5
+    while (left := [t.name for t in threading.enumerate() if t.name.startswith(name)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+def test_collected_without_use_says_nothing(broker: EmbeddedBroker) -> None:
+    producer = KafkaProducer(bootstrap_servers=broker.address)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del producer
+        gc.collect()
+
+
+def test_cycles_through_callbacks_are_collected(broker: EmbeddedBroker) -> None:
+    class Service:
+        def __init__(self) -> None:
+            self.producer = KafkaProducer(bootstrap_servers=broker.address)
+            self.last = self.producer.send("t", b"x", on_delivery=self.on_delivery)
+
+        def on_delivery(self, *_: Any) -> None:
+            pass
+
+    service = Service()
+    service.last.get(timeout=10)
+    service.last.add_callback(service.on_delivery)
+    service.producer.close()
+    gone = weakref.ref(service)
+    del service
+    gc.collect()
+    assert gone() is None
