@@ -140,8 +140,12 @@ static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_loo
     if (look->retry_ns > wire->now) return look->retry_ns;
     if (look->full) return look->created_ns;
     const pkf_accum_config *config = &wire->accum->config;
-    bool sendable = look->urgent || wire->forced || look->used >= config->batch_size;
+    bool hurry = look->urgent || wire->forced;
+    bool sendable = hurry || look->used >= config->batch_size;
     int64_t at = sendable ? look->created_ns : look->created_ns + config->linger_ns;
+    // Right behind another it would be small: the next one waits for a moment, in which a busy partition fills it.
+    int64_t paced = partition->left_ns + wire->config.pace_ns;
+    if (!hurry && paced > at) at = paced;
     if (atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0) return at;
     // Something is in flight: what is not full waits for the answer and grows meanwhile, but not for ever.
     return look->created_ns + config->linger_ns + wire->config.patience_ns;
@@ -328,6 +332,7 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
         seal(wire, partition, batch);
         count_batch(wire, batch);
         batch->in_request = true;
+        partition->left_ns = wire->now;
         atomic_fetch_add(&partition->in_flight, 1);
         room -= batch->used < room ? batch->used : room;
         if (count && batches[count - 1]->partition->topic != partition->topic) sorted = false;

@@ -24,6 +24,7 @@ typedef struct pkf_wire_config {
     int32_t max_in_flight;       // requests per connection
     int64_t request_timeout_ns;
     int64_t idle_timeout_ns;     // PKF_NEVER: connections are never closed for being idle
+    int64_t pace_ns;             // a batch that is not full leaves at least this long after the one before it
     int64_t patience_ns;         // a sendable batch that is not full leaves behind one in flight after this long
     uint32_t receive_max;        // bytes of the largest response accepted
 } pkf_wire_config;

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
 import os
+
 _PACE_MS = float(os.environ.get('PACE','0.1'))  # between batches of a partition that are not full
 _AT_EXIT_S = 10.0  # how long records may still be delivered when the interpreter ends
 _SLICE_S = 0.05  # signals are served at least this often

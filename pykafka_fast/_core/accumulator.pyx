@@ -227,8 +227,11 @@ cdef class Topic:
     def choose(self, bytes key):
         """The partition a record with this serialized key (None: without one) goes to; -1 while none is known."""
         cdef pkf_span span
-        span.base = NULL if key is None else <const uint8_t *> PyBytes_AS_STRING(key)
-        span.len = 0 if key is None else <size_t> len(key)
+        span.base = NULL
+        span.len = 0
+        if key is not None:
+            span.base = <const uint8_t *> PyBytes_AS_STRING(key)
+            span.len = <size_t> len(key)
         return pkf_topic_choose(self.c, &span)
 
     def set_route(self, leaders):

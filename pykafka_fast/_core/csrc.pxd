@@ -330,6 +330,7 @@ cdef extern from "pkf_round.h" nogil:
         int32_t max_in_flight
         int64_t request_timeout_ns
         int64_t idle_timeout_ns
+        int64_t pace_ns
         int64_t patience_ns
         uint32_t receive_max
     ctypedef struct pkf_node_report:

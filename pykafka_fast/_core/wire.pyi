@@ -87,6 +87,7 @@ class Wire:
         idle_timeout_ms: int,
         patience_ms: float,
         receive_max: int,
+        pace_ms: float = 0,
     ) -> None: ...
     def start(self) -> None: ...
     def fileno(self) -> int:

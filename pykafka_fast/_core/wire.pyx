@@ -189,7 +189,7 @@ cdef class Wire:
 
     def __cinit__(
         self, Accumulator accumulator not None, *, str client_id not None, acks, idempotent, max_in_flight,
-        request_timeout_ms, idle_timeout_ms, patience_ms, receive_max,
+        request_timeout_ms, idle_timeout_ms, patience_ms, receive_max, pace_ms=0,
     ):
         cdef pkf_wire_config config
         encoded = client_id.encode("utf-8")
@@ -202,6 +202,7 @@ cdef class Wire:
         config.request_timeout_ns = request_timeout_ms * 1_000_000
         config.idle_timeout_ns = idle_timeout_ms * 1_000_000 if idle_timeout_ms > 0 else PKF_NEVER
         config.patience_ns = <long long> (patience_ms * 1_000_000)
+        config.pace_ns = <long long> (pace_ms * 1_000_000)
         config.receive_max = receive_max
         self.accumulator = accumulator
         self.c = pkf_wire_new(accumulator.c, &config)
