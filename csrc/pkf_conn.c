@@ -190,6 +190,11 @@ pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len)
     return PKF_OK;
 }
 
+void pkf_conn_discard(pkf_conn *conn)
+{
+    conn->in_start = conn->in_end = 0;
+}
+
 pkf_inflight *pkf_conn_oldest(pkf_conn *conn)
 {
     return conn->ring_count ? &conn->ring[conn->ring_first] : NULL;

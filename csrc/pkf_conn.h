@@ -76,6 +76,7 @@ PKF_MUST_USE pkf_status pkf_conn_read(pkf_conn *conn, int64_t now_ns, int *error
 
 // The next whole response in the buffer. OK; E_PARTIAL: not there yet; E_MALFORMED: a size that cannot be.
 PKF_MUST_USE pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len);
+void pkf_conn_discard(pkf_conn *conn); // forget what has been read: with acks=0 nothing is owed an answer
 
 pkf_inflight *pkf_conn_oldest(pkf_conn *conn);  // NULL when nothing is in flight
 pkf_inflight *pkf_conn_newest(pkf_conn *conn);

@@ -219,6 +219,10 @@ void pkf_wire_read(pkf_wire *wire, pkf_node *node)
             lost(wire, node, error);
             return;
         }
+        if (node->conn->config.acks == 0) { // some brokers answer all the same; to break off would lose what is under way
+            pkf_conn_discard(node->conn);
+            continue;
+        }
         const uint8_t *bytes;
         size_t len;
         while ((status = pkf_conn_next(node->conn, &bytes, &len)) == PKF_OK)
