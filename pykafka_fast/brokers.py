@@ -130,7 +130,7 @@ class Brokers:
         ready = [link.connection for link in links if link.is_ready and link.connection is not None]
         if ready:  # all of them throttle
             return min(connection.throttled_until_ns for connection in ready)
-        idle = [link for link in links if not link.is_busy]
+        idle = self._idle()
         not_before_ns = max((self._patience_ns(link) for link in links if link.is_busy), default=now_ns)
         if not_before_ns <= now_ns:
             able = [link for link in idle if link.can_open(now_ns)]
@@ -139,14 +139,19 @@ class Brokers:
                 return now_ns + STAGGER_NS if len(idle) > 1 else None
         return max(not_before_ns, min(link.reconnect.retry_at_ns for link in idle)) if idle else None
 
+    def _idle(self) -> list[Link]:
+        """Links that may be opened, now or later: not those that only serve as long as they last."""
+        return [link for key, link in self._control.items() if key in self._known and not link.is_busy]
+
     def _patience_ns(self, link: Link) -> int:
         """When another broker is tried beside this one."""
         return (link.reconnect.last_attempt_ns or 0) + STAGGER_NS
 
     def no_node_available(self, now_ns: int) -> bool:
         """Whether nothing is connected and nothing may be tried now (KIP-899)."""
-        links = self._control.values()
-        return not self._handed and not any(link.is_busy or link.can_open(now_ns) for link in links)
+        if self._handed or any(link.is_busy for link in self._control.values()):
+            return False
+        return not any(link.can_open(now_ns) for link in self._idle())
 
     @property
     def is_connected(self) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from ._core.accumulator import Accumulator
 from ._core.wire import Event, EventKind, Wire
 from .brokers import Brokers
-from .cluster import Broker
+from .cluster import Broker, MetadataChanges
 from .config import ProducerConfig
 from .control import Control
 from .errors import (
@@ -160,7 +160,7 @@ class Sender:
             batch_size=self._config.batch_size,
             backoff_ms=backoff.delay_ms,
             lower_ceiling=lambda topic, size: self._accumulator.topic(topic).set_batch_ceiling(size),
-            publish=self._routes.publish,
+            publish=self._on_new_leader,
         )
 
     # Any thread
@@ -385,6 +385,11 @@ class Sender:
             self._wire.abort(code_of(error), text)
 
     # Answers
+
+    def _on_new_leader(self, changes: MetadataChanges) -> None:
+        if changes.brokers_changed:
+            self._brokers.update(self.metadata.snapshot)
+        self._routes.publish(changes)
 
     def _on_metadata(self) -> None:
         now_ns = self._clock()

@@ -76,10 +76,10 @@ class Network:
     def wait(self, timeout: float | None) -> None:
         """Wait for anything to happen, up to ``timeout`` seconds, and act on it."""
         for key, events in self.selector.select(timeout):
-            if isinstance(key.data, BrokerConnection):
-                self._serve(key.data, events)
-            else:
+            if callable(key.data):
                 key.data()
+            else:
+                self._serve(key.data, events)
         self.resolver.run_callbacks()
 
     def _serve(self, connection: BrokerConnection, events: int) -> None:

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which broker is tried when, through the sender; connections, names and time are scripted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from pykafka_fast._core.wire import EventKind
+from pykafka_fast.protocol.api import ApiKey
+from tests.unit.sending import MS, FakeEvent, World, metadata, topic
+
+Make = Callable[..., World]
+NEED, LOST = EventKind.NEED_CONNECTION, EventKind.CONNECTION_LOST
+
+
+def hosts(world: World) -> list[str]:
+    return [it.host for it in world.open()]
+
+
+def wanting(world: World) -> World:
+    """Metadata is due."""
+    world.metadata.add_topic("t", world.clock())
+    return world
+
+
+class TestBootstrap:
+    def test_all_servers_get_their_turn_one_a_second(self, make_world: Make) -> None:
+        world = wanting(make_world(bootstrap_servers=["a:1", "b:2", "c:3"]))
+        assert world.advance() == pytest.approx(1.0)
+        for count in (1, 2, 3):
+            assert len(world.open()) == count
+            world.advance(999)
+            assert len(world.open()) == count
+            world.advance(1)
+        assert sorted(hosts(world)) == ["a", "b", "c"]
+        assert world.advance() is None  # now it is up to them
+
+    def test_the_first_that_answers_serves(self, make_world: Make) -> None:
+        world = wanting(make_world(bootstrap_servers=["a:1", "b:2"]))
+        world.advance()
+        world.advance(1000)
+        second = world.open()[1]
+        second.become_ready()
+        assert world.open() == [second]
+        world.advance()
+        assert [api for api, _, _ in second.requests] == [ApiKey.METADATA]
+
+    def test_a_refusal_moves_on_at_once(self, make_world: Make) -> None:
+        world = wanting(make_world(bootstrap_servers=["a:1", "b:2"]))
+        world.advance()
+        (first,) = hosts(world)
+        world.open()[0].break_off(tcp_connected=False)
+        world.advance(1)
+        (second,) = hosts(world)
+        assert {first, second} == {"a", "b"}
+        world.open()[0].break_off(tcp_connected=False)
+        assert world.advance() == pytest.approx(0.049)
+        world.advance(49)
+        assert hosts(world) == [first]
+
+    def test_names_that_cannot_be_resolved(self, make_world: Make) -> None:
+        world = wanting(make_world(bootstrap_servers=["a:1", "b:2"]))
+        world.resolver.unknown = {"a"}
+        world.advance()
+        world.advance()
+        assert hosts(world) == ["b"]
+
+    def test_nobody_there_is_no_busy_loop(self, make_world: Make) -> None:
+        world = wanting(make_world(bootstrap_servers=["a:1", "b:2"]))
+        world.resolver.unknown = {"a", "b"}
+        world.advance()
+        world.advance()
+        for _ in range(20):
+            sleep_s = world.advance()
+            assert sleep_s is not None
+            assert 0.01 < sleep_s <= 0.05
+            world.clock.now_ns += int(sleep_s * 1e9) + 1
+            world.advance()
+            world.advance()
+
+    def test_each_attempt_begins_with_another_address(self, world: World) -> None:
+        wanting(world)
+        seen = []
+        for _ in range(4):
+            world.advance(50)
+            seen.append(world.connections[-1].addresses[0])
+            world.connections[-1].break_off()
+        assert seen == ["address 1", "address 2"] * 2
+
+    def test_a_server_known_to_the_cluster_serves_on_under_its_number(self, make_world: Make) -> None:
+        world = make_world(bootstrap_servers="host2:9092")
+        world.boot(topic())
+        assert hosts(world) == ["host2"]
+        assert list(world.sender._brokers._control) == [2, 1]
+
+    def test_a_server_by_another_name_serves_as_long_as_it_lasts(self, world: World) -> None:
+        world.boot(topic())
+        assert hosts(world) == ["boot"]
+        world.metadata.request_update()
+        world.advance(200)
+        assert world.control().host == "boot"
+        world.open()[0].break_off()
+        world.advance(1000)
+        assert set(hosts(world)) <= {"host1", "host2"}
+        assert world.open()
+
+
+class TestStartingOver:
+    def test_when_no_known_broker_can_be_reached(self, world: World) -> None:
+        world.boot(topic())
+        world.open()[0].break_off()
+        for wait_ms in (100, 0):
+            world.advance(wait_ms)
+            world.open()[0].break_off(tcp_connected=False)
+        world.take()
+        world.advance(1)
+        assert hosts(world) == ["boot"]
+        assert world.metadata.snapshot.is_bootstrap
+        assert world.take() == []  # queued records stay with the leaders known last
+        world.open()[0].become_ready()
+        world.advance()
+        world.control().answer(metadata(topic(leaders=(3, 3)), brokers=(3,)))
+        assert world.take()[-1] == ("set_leaders", "t", [3, 3], [0, 0])
+
+    def test_not_while_records_still_flow(self, world: World) -> None:
+        world.boot(topic())
+        world.connect(1)
+        world.open("boot")[0].break_off()
+        for _ in range(4):
+            world.advance(100)
+            for connection in world.open():
+                connection.break_off(tcp_connected=False)
+        assert not world.metadata.snapshot.is_bootstrap
+
+    def test_when_the_cluster_asks_for_it(self, world: World) -> None:
+        world.boot(topic())
+        world.take()
+        world.metadata.request_update()
+        world.advance(200)
+        world.control().answer(metadata(error_code=129))
+        assert world.take() == [("set_route", "t", [-1, -1]), ("set_leaders", "t", [-1, -1], [-1, -1])]
+        assert world.open() == []
+        world.advance(50)
+        assert hosts(world) == ["boot"]
+
+    def test_switched_off(self, make_world: Make) -> None:
+        world = make_world(metadata_recovery_strategy="none")
+        world.boot(topic())
+        world.open()[0].break_off()
+        for _ in range(6):
+            world.advance(100)
+            for connection in world.open():
+                connection.break_off(tcp_connected=False)
+        assert not world.metadata.snapshot.is_bootstrap
+
+
+class TestProduceConnections:
+    def test_dialled_again_and_again_while_records_wait(self, world: World) -> None:
+        world.boot(topic())
+        world.tell(FakeEvent(NEED, node=1))
+        world.take()
+        for _ in range(3):
+            world.open("host1")[0].break_off("refused", tcp_connected=False)
+            assert world.open("host1") == []
+            assert [call[:2] for call in world.take()] == [("explain", 1)]
+            world.advance(49)
+            assert world.open("host1") == []
+            world.advance(1)
+        assert len(world.open("host1")) == 1
+
+    def test_given_up_when_nothing_waits(self, world: World) -> None:
+        world.boot(topic())
+        world.tell(FakeEvent(NEED, node=1))
+        world.take()
+        world.wire.live = 0
+        world.open("host1")[0].break_off()
+        assert ("forget_connection", 1) in world.take()
+        world.advance(1000)
+        assert world.open("host1") == []
+        world.tell(FakeEvent(NEED, node=1))
+        assert len(world.open("host1")) == 1
+
+    def test_a_broker_that_moved_is_looked_for_at_its_new_address(self, world: World) -> None:
+        world.boot(topic())
+        world.tell(FakeEvent(NEED, node=1))
+        old = world.open("host1")[0]
+        news = metadata(topic())
+        moved = news.brokers[0].__class__(1, "elsewhere", 9092)
+        world.metadata.request_update()
+        world.advance(200)
+        world.control().answer(news.__class__((moved, news.brokers[1]), news.topics, "cluster", 1, 0, 0, 12))
+        world.advance()
+        assert old not in world.open()
+        assert len(world.open("elsewhere")) == 1
+
+    def test_a_broker_that_left_is_given_up(self, world: World) -> None:
+        world.boot(topic())
+        world.tell(FakeEvent(NEED, node=1))
+        world.metadata.request_update()
+        world.advance(200)
+        world.take()
+        world.control().answer(metadata(topic(leaders=(2, 2), epoch=1), brokers=(2,)))
+        assert world.take() == [
+            ("set_route", "t", [2, 2]),
+            ("set_leaders", "t", [2, 2], [1, 1]),
+            ("forget_connection", 1),
+        ]
+        assert world.open("host1") == []
+
+
+def test_throttled_brokers_are_left_alone(world: World) -> None:
+    world.boot(topic())
+    world.open()[0].throttled_until_ns = world.clock() + 700 * MS
+    world.metadata.request_update()
+    assert world.advance(200) == pytest.approx(0.5)
+    assert world.open()[0].requests == []
+    world.advance(500)
+    assert len(world.control().requests) == 1
+
+
+def test_idle_control_connections_are_closed_and_opened_when_needed(make_world: Make) -> None:
+    world = make_world(connections_max_idle_ms=5000)
+    world.boot(topic())
+    sleep_s = world.advance()
+    assert sleep_s == pytest.approx(5.0, abs=0.01)
+    world.advance(5000)
+    assert world.open() == []
+    assert not world.sender.bootstrap_connected()
+    sleep_s = world.advance()
+    assert sleep_s is not None
+    assert sleep_s > 100
+    world.metadata.request_update()
+    world.advance()
+    assert len(world.open()) == 1
+
+
+def test_warnings_do_not_flood(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    wanting(world)
+    for _ in range(50):
+        world.advance(50)
+        world.open()[0].break_off("refused", tcp_connected=False)
+    assert [record.getMessage() for record in caplog.records] == ["boot:1: refused"]

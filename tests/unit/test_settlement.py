@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One decision per batch, carried out: what the wire is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pykafka_fast._core.wire import EventKind
+from tests.unit.sending import FakeBatch, FakeEvent, World, metadata, parked, topic
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def world(make_world: Make) -> World:
+    """A producer that knows a topic."""
+    world = make_world(retries=2)
+    world.boot(topic("t", (1, 2), epoch=5))
+    world.take()
+    return world
+
+
+def told(world: World, event: FakeEvent) -> tuple[object, ...]:
+    """The one command that settles the event's batch."""
+    world.tell(event)
+    (call,) = [call for call in world.take() if event.batch in call]
+    return call
+
+
+def test_sent_again_after_the_back_off(world: World) -> None:
+    batch = FakeBatch()
+    assert told(world, parked(19, batch, text="2 of 3")) == (
+        "requeue", batch,
+        {"delay_ms": 100, "in_doubt": False, "refused": False, "text": "NOT_ENOUGH_REPLICAS: 2 of 3"},
+    )  # fmt: skip
+
+
+def test_no_refresh_without_reason(world: World) -> None:
+    world.tell(parked(19))
+    world.advance(200)
+    assert not [it for it in world.open() if it.requests]
+    world.tell(parked(3))
+    world.advance(200)
+    assert len(world.control().requests) == 1
+
+
+@pytest.mark.parametrize(("code", "in_doubt", "doubt"), [(7, False, True), (13, False, False), (13, True, True)])
+def test_doubt(world: World, code: int, in_doubt: bool, doubt: bool) -> None:
+    call = told(world, parked(code, FakeBatch(), in_doubt=in_doubt))
+    assert call[2]["in_doubt"] is doubt  # type: ignore[index]
+
+
+def test_retries_used_up(world: World) -> None:
+    batch = FakeBatch(attempts=2)
+    assert told(world, parked(7, batch, text="slow")) == ("fail", batch, 7, "slow", True, [])
+
+
+def test_expired_while_it_was_away(world: World) -> None:
+    batch = FakeBatch(age_ms=120_000)
+    assert told(world, parked(7, batch))[:3] == ("fail", batch, 7)
+
+
+def test_a_duplicate_is_a_success(world: World) -> None:
+    batch = FakeBatch()
+    assert told(world, parked(46, batch, offset=17)) == ("complete", batch, 17)
+
+
+def test_a_batch_behind_another_waits_for_nothing_else(world: World) -> None:
+    call = told(world, parked(45, FakeBatch(is_first_unresolved=False)))
+    assert call[2] == {
+        "delay_ms": 0,
+        "in_doubt": False,
+        "refused": False,
+        "text": "OUT_OF_ORDER_SEQUENCE_NUMBER",
+    }
+
+
+def test_a_useless_sequence_is_said_to_be_so(world: World) -> None:
+    first = told(world, parked(45, FakeBatch()))
+    assert (first[2]["refused"], first[2]["delay_ms"]) == (True, 0)  # type: ignore[index]
+    again = told(world, parked(45, FakeBatch(attempts=1)))
+    assert (again[2]["refused"], again[2]["delay_ms"]) == (True, 100)  # type: ignore[index]
+
+
+def test_plain_producers_fail_on_sequences(world: World) -> None:
+    batch = FakeBatch(sequence=-1)
+    assert told(world, parked(45, batch))[:3] == ("fail", batch, 45)
+
+
+class TestTooLarge:
+    def test_split_and_the_topic_remembers(self, world: World) -> None:
+        batch = FakeBatch(size=200_000)
+        world.tell(parked(10, batch, text="too large"))
+        ceiling, split = world.take()
+        assert ceiling[:2] == ("set_batch_ceiling", "t")
+        assert split == ("split", batch, ceiling[2], 10, "too large")
+        assert 100_000 < ceiling[2] < 110_000
+
+    def test_one_record_fails(self, world: World) -> None:
+        batch = FakeBatch(size=200_000, count=1)
+        world.tell(parked(10, batch))
+        assert [call[0] for call in world.take()] == ["fail"]
+
+
+class TestRecordErrors:
+    def test_one_guilty_record_keeps_the_code(self, world: World) -> None:
+        batch = FakeBatch()
+        call = told(world, parked(32, batch, text="all", record_errors=[(3, "too old")]))
+        assert call == ("fail", batch, 32, "all", False, [(3, "too old")])
+
+    def test_several_are_invalid_records(self, world: World) -> None:
+        batch = FakeBatch()
+        call = told(world, parked(32, batch, record_errors=[(3, "too old"), (4, None)]))
+        assert call[2] == 87
+
+
+class TestMovedLeaders:
+    """KIP-951."""
+
+    @pytest.mark.parametrize("code", [6, 74])
+    def test_a_newer_leader_is_tried_at_once(self, world: World, code: int) -> None:
+        batch = FakeBatch()
+        world.tell(parked(code, batch, leader=2, leader_epoch=6))
+        *routes, requeue = world.take()
+        assert routes == [("set_route", "t", [2, 2]), ("set_leaders", "t", [2, 2], [6, 5])]
+        assert requeue[2]["delay_ms"] == 0
+        assert world.metadata.snapshot.leader_for_partition(("t", 0)) == 2
+
+    def test_on_a_node_nobody_knew(self, world: World) -> None:
+        node = FakeEvent(EventKind.NODE, node=9, text="host9", code=9099)
+        world.tell(node, parked(6, FakeBatch(), leader=9, leader_epoch=6))
+        assert ("set_leaders", "t", [9, 2], [6, 5]) in world.take()
+        world.tell(FakeEvent(EventKind.NEED_CONNECTION, node=9))
+        assert [(it.host, it.port) for it in world.open("host9")] == [("host9", 9099)]
+
+    def test_on_a_node_whose_address_is_not_said(self, world: World) -> None:
+        call = told(world, parked(6, FakeBatch(), leader=9, leader_epoch=6))
+        assert call[2]["delay_ms"] == 100  # type: ignore[index]
+
+    @pytest.mark.parametrize("hint", [(-1, -1), (2, -1), (2, 4)])
+    def test_nothing_newer_waits(self, world: World, hint: tuple[int, int]) -> None:
+        call = told(world, parked(6, FakeBatch(), leader=hint[0], leader_epoch=hint[1]))
+        assert call[2]["delay_ms"] == 100  # type: ignore[index]
+        assert world.metadata.snapshot.leader_for_partition(("t", 0)) == 1
+
+    def test_the_same_news_for_several_batches(self, world: World) -> None:
+        hint = {"leader": 2, "leader_epoch": 6}
+        world.tell(*(parked(6, FakeBatch(sequence=-1), **hint) for _ in range(3)))
+        delays = [call[2]["delay_ms"] for call in world.take() if call[0] == "requeue"]
+        assert delays == [0, 0, 0]
+
+    def test_two_brokers_that_send_us_to_and_fro(self, world: World) -> None:
+        hint = {"leader": 2, "leader_epoch": 6}
+        world.tell(parked(6, FakeBatch(sequence=-1), **hint))
+        world.take()
+        call = told(world, parked(6, FakeBatch(sequence=-1, attempts=1), **hint))
+        assert call[2]["delay_ms"] == 100  # type: ignore[index]
+
+    def test_a_refresh_is_asked_for_beside_it(self, world: World) -> None:
+        world.tell(parked(6, FakeBatch(), leader=2, leader_epoch=6))
+        world.advance(200)
+        world.control().answer(metadata(topic("t", (2, 2), epoch=6)))
