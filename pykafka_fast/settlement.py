@@ -60,6 +60,7 @@ class Settlement:
         self._lower_ceiling = lower_ceiling
         self._publish = publish
         self._endpoints: dict[int, Broker] = {}
+        self._ceilings: dict[str, int] = {}  # topics that refused batches for their size
 
     def note_endpoint(self, node_id: int, host: str, port: int) -> None:
         """A response named a broker's address (KIP-951)."""
@@ -97,9 +98,7 @@ class Settlement:
                 text=description(outcome.code, outcome.text),
             )
         elif action is Action.SPLIT:
-            size = split_size(batch.size, self._batch_size, batch.is_split)
-            self._lower_ceiling(batch.topic, size)
-            self._wire.split(batch, size, outcome.code, outcome.text)
+            self._wire.split(batch, self._piece_size(batch), outcome.code, outcome.text)
         elif action is Action.DONE:
             self._wire.complete(batch, outcome.offset)
         else:
@@ -111,6 +110,15 @@ class Settlement:
         if action is Action.BUMP_EPOCH:
             return batch.attempts == 0
         return batch.sequence >= 0 and not batch.is_first_unresolved
+
+    def _piece_size(self, batch: ParkedBatch) -> int:
+        """How large pieces may be: what was learnt from other batches of the topic counts first."""
+        ceiling = self._ceilings.get(batch.topic)
+        if ceiling is None or batch.size <= ceiling:
+            ceiling = split_size(batch.size, self._batch_size, batch.is_split)
+            self._ceilings[batch.topic] = ceiling
+            self._lower_ceiling(batch.topic, ceiling)
+        return ceiling
 
     def _fail(self, batch: ParkedBatch, outcome: Event, in_doubt: bool) -> None:
         code = outcome.code

@@ -98,6 +98,16 @@ class TestTooLarge:
         assert split == ("split", batch, ceiling[2], 10, "too large")
         assert 100_000 < ceiling[2] < 110_000
 
+    def test_batches_from_before_are_split_to_the_size_learnt(self, world: World) -> None:
+        world.tell(parked(10, FakeBatch(size=200_000)))
+        size = world.take()[0][2]
+        older = FakeBatch(size=300_000)
+        world.tell(parked(10, older))
+        assert world.take() == [("split", older, size, 10, None)]
+        world.tell(parked(10, FakeBatch(size=size - 1, is_split=True)))
+        (ceiling, split) = world.take()
+        assert ceiling[2] == split[2] < size * 0.6
+
     def test_one_record_fails(self, world: World) -> None:
         batch = FakeBatch(size=200_000, count=1)
         world.tell(parked(10, batch))
