@@ -346,7 +346,7 @@ void pkf_pool_release(pkf_pool *pool, pkf_slab *slab) {
     }
     pthread_mutex_lock(&pool->lock);
     bool overdrawn = pool->acquired + pool->chunks.warm_bytes > pool->budget;
-    if (overdrawn) {
+    if (overdrawn || pool->closed) {
         pthread_mutex_unlock(&pool->lock);
         size_t size = slab->size;
         give_back(pool, slab);
@@ -363,7 +363,10 @@ void pkf_pool_close(pkf_pool *pool) {
     pthread_mutex_lock(&pool->lock);
     pool->closed = true;
     for (pkf_waiter *w = pool->first_waiter; w; w = w->next) pthread_cond_signal(&w->granted_or_closed);
+    // Nobody will want them any more, and a future that is kept keeps the pool.
+    pkf_slab *idle = pkf_chunks_evict_locked(&pool->chunks, SIZE_MAX);
     pthread_mutex_unlock(&pool->lock);
+    if (idle) give_back(pool, idle);
 }
 
 bool pkf_pool_waiting(const pkf_pool *pool) { return atomic_load(&pool->waiting) != 0; }

@@ -122,10 +122,11 @@ PKF_MUST_USE pkf_status pkf_pool_wait_take(pkf_pool *pool, pkf_waiter *waiter, p
 void pkf_pool_wait_cancel(pkf_pool *pool, pkf_waiter *waiter);
 
 // Gives the slab back; the caller forgets it in the same statement. Works after close. May unmap memory (a large slab, or
-// the pool is overdrawn) and may wake the head waiter: not under a partition lock.
+// the pool is overdrawn or closed) and may wake the head waiter: not under a partition lock.
 void pkf_pool_release(pkf_pool *pool, pkf_slab *slab);
 
-// Wakes all waiters; from now on everything but overdraft and release answers PKF_E_CLOSED. Can be repeated.
+// Wakes all waiters; from now on everything but overdraft and release answers PKF_E_CLOSED. Memory that nobody has goes
+// back to the system, and what is released later too: the pool may live on for long. Can be repeated.
 void pkf_pool_close(pkf_pool *pool);
 
 // Whether anybody waits. Takes no lock. Sequentially consistent, as is the entry of a waiter: a thread that announces its

@@ -227,6 +227,19 @@ static void *wait_in_queue(void *argument) {
     return NULL;
 }
 
+static void a_closed_pool_keeps_no_memory(void) {
+    pkf_pool *pool = new_pool(4 << 20);
+    pkf_slab *slabs[8], *kept = acquire(pool, 256 << 10);
+    for (int i = 0; i < 8; i++) slabs[i] = acquire(pool, 4096u << i);
+    for (int i = 0; i < 8; i++) pkf_pool_release(pool, slabs[i]);
+    CHECK(stats_of(pool).resident > 256 << 10);
+    pkf_pool_close(pool);
+    CHECK_INT(stats_of(pool).resident, 256 << 10);
+    pkf_pool_release(pool, kept);
+    CHECK_INT(stats_of(pool).resident, 0);
+    free_pool(pool);
+}
+
 static void waiters_are_served_in_their_order(void) {
     enum { COUNT = 6, SIZE = 64 << 10 };
     pkf_pool *pool = new_pool(SIZE);
@@ -357,6 +370,7 @@ int main(void) {
     a_waiter_times_out_and_gives_its_bytes_to_the_next();
     a_grant_that_is_not_taken_goes_back();
     closing_refuses_but_takes_back();
+    a_closed_pool_keeps_no_memory();
     waiters_are_served_in_their_order();
     closing_wakes_all_waiters();
     many_threads_of_all_sizes_leave_nothing_behind(seed);
