@@ -6,6 +6,8 @@
 
 #include "pkf_topic.h"
 
+#define ALWAYS_FITS 2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
+
 static void init_locks(pkf_accum *accum)
 {
     pthread_mutex_init(&accum->topics_lock, NULL);
@@ -24,6 +26,7 @@ pkf_accum *pkf_accum_new(const pkf_accum_config *config)
     pkf_accum *accum = calloc(1, sizeof *accum);
     if (accum == NULL) return NULL;
     accum->config = *config;
+    accum->always_fits = config->max_request_size > 2 * ALWAYS_FITS ? ALWAYS_FITS : 0;
     accum->pool = pkf_pool_new(config->buffer_memory);
     if (accum->pool == NULL || pkf_wakeup_open(&accum->wakeup) != PKF_OK) {
         if (accum->pool && pkf_pool_free(accum->pool) != PKF_OK) abort(); // nothing was acquired
@@ -285,6 +288,15 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     return PKF_OK;
 }
 
+// A load and a store: whoever appends to the sticky partition holds its lock, and a count lost in the moment of a move
+// does no harm.
+static void count_sticky(pkf_topic *topic, const pkf_append *append)
+{
+    uint32_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
+    bytes += (uint32_t)(append->key.len + append->value.len + 8);
+    atomic_store_explicit(&topic->sticky_bytes, bytes, memory_order_relaxed);
+}
+
 // One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
 static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved)
 {
@@ -295,17 +307,16 @@ static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_app
     pkf_status status;
     if (append->sticky && atomic_load(&topic->sticky) != partition->index) status = PKF_E_BUSY;
     else status = append_locked(accum, partition, append, &look);
+    if (status == PKF_OK && append->sticky) count_sticky(topic, append);
     pthread_mutex_unlock(&partition->lock);
     *moved = status == PKF_E_BUSY;
-    if (status == PKF_OK && append->sticky)
-        atomic_fetch_add_explicit(&topic->sticky_bytes, (uint32_t)(append->key.len + append->value.len + 8),
-                                  memory_order_relaxed);
     if (look) append->wake = pkf_accum_touch(accum, partition) || append->wake;
     return status;
 }
 
 static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
 {
+    if (append->header_count == 0 && append->key.len + append->value.len <= accum->always_fits) return PKF_OK;
     uint64_t size = pkf_record_upper_bound(&append->key, &append->value, append->headers, append->header_count);
     if (size > accum->config.max_request_size) return PKF_E_TOO_LARGE;
     if (size > PKF_SLAB_MIN_SIZE && pkf_pool_round((size_t)size) > accum->config.buffer_memory) return PKF_E_TOO_LARGE;

@@ -112,6 +112,7 @@ typedef struct pkf_stripe {
 struct pkf_accum {
     _Atomic uint32_t refs;
     pkf_accum_config config;
+    size_t always_fits; // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
     pkf_wakeup wakeup;             // wakes the wire thread
     _Atomic uint32_t closed;       // no more appends

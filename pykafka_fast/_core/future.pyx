@@ -228,7 +228,7 @@ cdef RecordFuture new_future():
 
 def failed_future(str topic not None, int32_t partition, int32_t code, str message, bint in_doubt=False):
     """A future that has failed from birth: nothing was appended. partition -1 when none was chosen."""
-    encoded = topic.encode("utf-8", "surrogateescape")
+    encoded = topic.replace("\0", "\\0").encode("utf-8", "backslashreplace")
     text = message.encode("utf-8", "replace")
     cdef RecordFuture future = new_future()
     future.slot.batch = pkf_batch_new_failed(<const char *> encoded, len(encoded), partition, code, <const char *> text, in_doubt)
@@ -245,7 +245,7 @@ def metadata_without_offset(RecordFuture future not None):
 
 
 @cython.final
-@cython.freelist(1024)
+@cython.freelist(8192)
 cdef class RecordFuture:
     """The outcome of one send(): pending, then a RecordMetadata or an exception.
 
