@@ -141,6 +141,7 @@ class KafkaProducer(ProducerBase):
 
     def _wait_for_partition(self, topic: str, partition: int | None, deadline: float) -> Topic:
         check_topic(topic)
+        topic = str.__str__(topic)
         handle = self._lifecycle.accumulator.topic(topic)
         if handle.partition_count > (partition or 0):
             return handle
@@ -169,9 +170,8 @@ class KafkaProducer(ProducerBase):
 
     def _place(self, topic: str, partition: int | None, handle: Topic, key: Any, value: Any, deadline: float) -> int:
         """The partition the append will be told, so that it is known before."""
-        size = sum(memoryview(part).nbytes for part in (key, value) if part is not None)
         while partition is None:
-            partition = handle.place(key, size)
+            partition = handle.place(key, value)
             if partition < 0:  # forgotten since step 1
                 partition = None
                 self._lifecycle.wait_for_topic(topic, None, deadline, self._check_usable)
@@ -199,7 +199,13 @@ class KafkaProducer(ProducerBase):
                 f"a record for topic {topic!r} is larger than max_request_size={options['max_request_size']} or "
                 f"buffer_memory={options['buffer_memory']} allow; raise them, or send less at once")
         if outcome == EXHAUSTED:
-            stats = self._lifecycle.accumulator.pool_stats()
+            accumulator = self._lifecycle.accumulator
+            stats = accumulator.pool_stats()
+            if accumulator.callbacks_full():
+                return BufferExhaustedError(
+                    f"{accumulator.pending_callbacks()} callbacks wait to be run, and none ended within "
+                    f"max_block_ms={options['max_block_ms']} to make room for that of a record for topic {topic!r}; do "
+                    "less in callbacks, or raise max_block_ms")
             return BufferExhaustedError(
                 f"no memory for a record for topic {topic!r} within max_block_ms={options['max_block_ms']}: "
                 f"{stats['acquired']} of buffer_memory={stats['budget']} bytes wait for the brokers, {stats['waiting']} "
@@ -277,8 +283,7 @@ class KafkaProducer(ProducerBase):
             InvalidTopicError, TopicAuthorizationFailedError: waiting would not help.
         """
         self._check_usable()
-        self._wait_for_partition(topic, None, time.monotonic() + self._max_block_s)
-        return set(range(self._lifecycle.accumulator.topic(topic).partition_count))
+        return set(range(self._wait_for_partition(topic, None, time.monotonic() + self._max_block_s).partition_count))
 
     def bootstrap_connected(self) -> bool:
         """Whether a broker is connected, or being connected to for the first time."""

@@ -153,7 +153,7 @@ class ProducerRecord:
 
     Raises:
         TypeError: topic is not a str; partition or timestamp is not an int; a header is not such a pair.
-        ValueError: partition or timestamp is negative.
+        ValueError: partition or timestamp is negative, or does not fit in 32 or 64 bits.
 
     Treat it as immutable, headers excepted; :meth:`replace` makes a changed copy.
     """
@@ -165,9 +165,9 @@ class ProducerRecord:
         if not isinstance(topic, str):
             raise TypeError(f"topic must be a str, not {type(topic).__name__}")
         if partition is not None:
-            _check_number("partition", partition)
+            _check_number("partition", partition, 32)
         if timestamp is not None:
-            _check_number("timestamp", timestamp)
+            _check_number("timestamp", timestamp, 64)
         self.topic = str.__str__(topic)  # of a subclass, a plain one
         self.partition = partition
         self.headers = Headers() if headers is None else Headers(_check_headers(headers))
@@ -203,11 +203,13 @@ def check_topic(topic: str) -> None:
             f"{topic[:300]!r} is not a topic name: 1 to 249 of a-z A-Z 0-9 . _ - are allowed, '.' and '..' are not")
 
 
-def _check_number(name: str, value: object) -> None:
+def _check_number(name: str, value: object, bits: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
     if value < 0:
         raise ValueError(f"{name} must not be negative, and is {value}")
+    if value.bit_length() >= bits:
+        raise ValueError(f"{name} must fit in {bits} bits, and is {value}")
 
 
 def _check_headers(headers: Iterable[Header]) -> list[Header]:

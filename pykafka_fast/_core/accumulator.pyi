@@ -3,8 +3,6 @@
 
 from collections.abc import Sequence
 
-from pykafka_fast.types import BytesLike
-
 class Accumulator:
     """Buffers of one producer: topics, partitions, batches, and the pool of memory behind them."""
 
@@ -38,6 +36,8 @@ class Accumulator:
     def pool_stats(self) -> dict[str, int]: ...
     def topic_counters(self) -> dict[str, dict[str, int]]: ...
     def pending_callbacks(self) -> int: ...
+    def callbacks_full(self) -> bool:
+        """So many callbacks wait that send() waits too."""
     def lost(self) -> dict[str, int]:
         """Records by topic that are not done."""
 
@@ -49,14 +49,12 @@ class Topic:
     @property
     def partition_count(self) -> int:
         """0 while unknown."""
-    def choose(self, key: bytes | None) -> int:
-        """The partition a record with this serialized key (None: without one) goes to; -1 while none is known."""
     def set_route(self, leaders: Sequence[int]) -> None:
         """Partitions known from now on (one entry each), -1 where no leader is known."""
-    def place(self, key: BytesLike | None, size: int) -> int:
-        """Where a record with this serialized key goes that will name its partition; -1 while the topic is unknown.
+    def place(self, key: object, value: object) -> int:
+        """Where this record goes, which will name its partition when it is appended; -1 while the topic is unknown.
 
-        size: bytes of key and value, which the sticky choice counts.
+        Raises TypeError for a key or value that could not be appended.
         """
     def set_batch_ceiling(self, size: int) -> None:
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

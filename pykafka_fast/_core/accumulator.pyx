@@ -4,10 +4,8 @@
 import threading
 import time
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
@@ -30,7 +28,6 @@ from pykafka_fast._core.csrc cimport (
     pkf_pool_get_stats,
     pkf_pool_stats,
     pkf_span,
-    pkf_topic_choose,
     pkf_topic_forget,
     pkf_span,
     pkf_topic_new,
@@ -38,6 +35,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_topic_set_ceiling,
     pkf_topic_set_route,
 )
+from pykafka_fast._core.gather cimport Gathered, gather_bytes, let_go
 from pykafka_fast._core.status cimport check
 
 PARTITIONERS = ("sticky", "round_robin", "random")  # in the order of pkf_partitioner
@@ -145,6 +143,10 @@ cdef class Accumulator:
         """Callbacks that wait to be run."""
         return self.c.cookies
 
+    def callbacks_full(self):
+        """So many callbacks wait that send() waits too."""
+        return self.c.cookies >= self.c.config.max_cookies
+
     def lost(self):
         """Records by topic that are not done."""
         cdef size_t count = 0, i
@@ -224,16 +226,6 @@ cdef class Topic:
         """0 while unknown."""
         return self.c.partition_count
 
-    def choose(self, bytes key):
-        """The partition a record with this serialized key (None: without one) goes to; -1 while none is known."""
-        cdef pkf_span span
-        span.base = NULL
-        span.len = 0
-        if key is not None:
-            span.base = <const uint8_t *> PyBytes_AS_STRING(key)
-            span.len = <size_t> len(key)
-        return pkf_topic_choose(self.c, &span)
-
     def set_route(self, leaders):
         """Partitions known from now on (one entry each), -1 where no leader is known."""
         cdef Py_ssize_t count = len(leaders), i
@@ -247,20 +239,18 @@ cdef class Topic:
         finally:
             free(array)
 
-    def place(self, key, size):
-        """Where a record with this serialized key goes that will name its partition; -1 while the topic is unknown."""
-        cdef Py_buffer view
-        cdef pkf_span span
-        if key is None:
-            span.base = NULL
-            span.len = 0
-            return pkf_topic_place(self.c, &span, size)
-        PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
-        span.base = <const uint8_t *> view.buf if view.len > 0 else <const uint8_t *> b""
-        span.len = <size_t> view.len
-        cdef int32_t partition = pkf_topic_place(self.c, &span, size)
-        PyBuffer_Release(&view)
-        return partition
+    def place(self, key, value):
+        """Where this record goes, which will name its partition when it is appended; -1 while the topic is unknown."""
+        cdef Gathered g
+        cdef pkf_span key_span, value_span
+        g.headers = NULL
+        g.key_viewed = g.value_viewed = False
+        try:
+            gather_bytes(key, "key", &key_span, &g.key_view, &g.key_viewed)
+            gather_bytes(value, "value", &value_span, &g.value_view, &g.value_viewed)
+            return pkf_topic_place(self.c, &key_span, key_span.len + value_span.len)
+        finally:
+            let_go(&g)
 
     def set_batch_ceiling(self, size):
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

@@ -240,7 +240,6 @@ cdef extern from "pkf_accum.h" nogil:
 cdef extern from "pkf_topic.h" nogil:
     pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) noexcept
     pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders) noexcept
-    int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key) noexcept
     void pkf_topic_forget(pkf_topic *topic) noexcept
     int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size) noexcept
     void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) noexcept
