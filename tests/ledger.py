@@ -4,6 +4,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from pykafka_fast import KafkaProducer
@@ -88,5 +89,5 @@ def _check_order(read: Iterable[Record], ledger: Ledger) -> None:
         if record.value in order:
             by_partition[record.partition].append(order[record.value])
     for partition, numbers in by_partition.items():
-        wrong = [(a, b) for a, b in zip(numbers, numbers[1:], strict=False) if a >= b]
+        wrong = [(a, b) for a, b in pairwise(numbers) if a >= b]
         assert not wrong, f"partition {partition}: record {wrong[0][0]} before {wrong[0][1]}, {len(wrong)} such places"

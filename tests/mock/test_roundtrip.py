@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pykafka_fast import KafkaProducer
+from pykafka_fast.types import HeaderList
 from tests.ledger import Ledger, check
 from tools.brokers.mock import API_VERSIONS, PRODUCE, MockCluster
 from tools.brokers.processes import wait_for
@@ -21,7 +22,8 @@ def test_keyed_records_with_headers(mock3: MockCluster, new_producer: NewProduce
     producer = new_producer(mock3.bootstrap)
     sent, futures = defaultdict(list), []
     for i in range(5_000):
-        key, value, headers = b"k%d" % (i % 97), b"v%d" % i, [("n", b"%d" % i), ("none", None), ("n", b"")]
+        key, value = b"k%d" % (i % 97), b"v%d" % i
+        headers: HeaderList = [("n", b"%d" % i), ("none", None), ("n", b"")]
         futures.append(producer.send("t", value, key=key, headers=headers, timestamp_ms=1_700_000_000_000 + i))
         sent[key].append((value, headers, 1_700_000_000_000 + i))
     producer.flush(timeout=20)
