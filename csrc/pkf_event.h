@@ -37,6 +37,7 @@ typedef enum pkf_command_kind {
     PKF_COMMAND_LEADERS,     // topic, count, leaders (node ids), epochs, id: metadata has spoken
     PKF_COMMAND_LEADER,      // topic, partition, node, epoch: KIP-951, newer than metadata
     PKF_COMMAND_PRODUCER,    // producer_id, epoch
+    PKF_COMMAND_PLAIN,       // the cluster gives no producer ids: send without, and without sequences
     PKF_COMMAND_REQUEUE,     // batch, delay_ns, in_doubt, refused, text: back to its place in the queue
     PKF_COMMAND_FAIL,        // batch, code, text, in_doubt, record_errors
     PKF_COMMAND_COMPLETE,    // batch, offset: known to be written (a duplicate)

@@ -132,6 +132,9 @@ static void run_command(pkf_wire *wire, pkf_command *command)
     case PKF_COMMAND_EXPLAIN:
         pkf_wire_explain(pkf_wire_node(wire, command->node), command->text);
         break;
+    case PKF_COMMAND_PLAIN:
+        wire->config.idempotent = false;
+        break;
     case PKF_COMMAND_LEADERS:
         set_leaders(wire, command);
         break;

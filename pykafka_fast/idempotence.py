@@ -42,6 +42,8 @@ class Verdict(Enum):
     RETRY = "retry"
     REFUSED = "refused"
     """What is pending fails; a later record may ask again."""
+    UNSUPPORTED = "unsupported"
+    """The broker gives no ids to anybody."""
     FATAL = "fatal"
 
 
@@ -112,7 +114,7 @@ class ProducerIdentity:
         """No request could be sent: the broker is too old."""
         self.error = UnsupportedVersionError(f"{reason}; idempotence needs it: set enable_idempotence=False")
         self.state = IdentityState.NONE
-        return Verdict.FATAL
+        return Verdict.UNSUPPORTED
 
     def add_gap(self, topic: str, partition: int) -> None:
         """A sequence of this partition will never arrive."""

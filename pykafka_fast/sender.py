@@ -405,5 +405,8 @@ class Sender:
             _logger.error("No producer id: %s", error)
             self._wire.abort(code_of(error), message_of(error))
             self._wire.set_producer(NO_PRODUCER_ID, -1)  # so that it asks again when it needs one again
-        elif verdict is Verdict.FATAL and error is not None:
+        elif verdict is Verdict.UNSUPPORTED and "enable_idempotence" not in self._config.explicit:
+            _logger.warning("Idempotence is turned off, so that retries may write a record twice: %s", error)
+            self._wire.disable_idempotence()
+        elif error is not None and verdict in (Verdict.UNSUPPORTED, Verdict.FATAL):
             self._set_fatal(error)

@@ -284,6 +284,7 @@ cdef extern from "pkf_event.h" nogil:
         PKF_COMMAND_LEADERS
         PKF_COMMAND_LEADER
         PKF_COMMAND_PRODUCER
+        PKF_COMMAND_PLAIN
         PKF_COMMAND_REQUEUE
         PKF_COMMAND_FAIL
         PKF_COMMAND_COMPLETE

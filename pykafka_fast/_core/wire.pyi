@@ -105,6 +105,8 @@ class Wire:
     def set_leader(self, topic: Topic, partition: int, node: int, epoch: int) -> None:
         """KIP-951: a newer leader of one partition."""
     def set_producer(self, producer_id: int, epoch: int) -> None: ...
+    def disable_idempotence(self) -> None:
+        """The cluster gives no producer ids: send without, and without sequences. Only before there was one."""
     def requeue(
         self,
         batch: ParkedBatch,

@@ -18,6 +18,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_COMMAND_FORGET,
     PKF_COMMAND_LEADER,
     PKF_COMMAND_LEADERS,
+    PKF_COMMAND_PLAIN,
     PKF_COMMAND_PRODUCER,
     PKF_COMMAND_REQUEUE,
     PKF_COMMAND_RESTART,
@@ -292,6 +293,10 @@ cdef class Wire:
         command.producer_id = producer_id
         command.epoch = epoch
         pkf_wire_command(self.c, command)
+
+    def disable_idempotence(self):
+        """The cluster gives no producer ids: send without, and without sequences. Only before there was one."""
+        pkf_wire_command(self.c, new_command(PKF_COMMAND_PLAIN))
 
     def requeue(self, ParkedBatch batch not None, delay_ms=0, bint in_doubt=False, bint refused=False, text=None):
         """Back to its place in the queue, not to be sent before the delay is over."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 __all__ = ["Wakeup"]
@@ -33,12 +34,12 @@ class Wakeup:
 
     def clear(self) -> None:
         """Wait for the next signal. To be called before looking at what it announces."""
-        self._signalled = False
-        try:
+        with contextlib.suppress(OSError):  # nothing left
             while self._reader.recv(64):
                 pass
-        except OSError:
-            return
+        # Last: a signal from before this line needs no byte, since its news is looked at after it. The other way round
+        # its byte could be read above while the mark it left kept all later ones quiet.
+        self._signalled = False
 
     def close(self) -> None:
         """No more signals."""

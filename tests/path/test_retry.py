@@ -220,12 +220,13 @@ class TestProducerId:
 
     def test_brokers_without_it(self, broker: EmbeddedBroker, make: Make) -> None:
         broker.hide_api("InitProducerId")
-        producer = make(broker)
+        producer = make(broker, enable_idempotence=True)
         errors = outcomes(send(producer, range(4)))
         assert {type(error) for error in errors} == {UnsupportedVersionError}
         assert "enable_idempotence=False" in str(errors[0])
-        plain = make(broker, enable_idempotence=False)
-        assert outcomes(send(plain, range(4))) == [None] * 4
+        by_default = make(broker)
+        assert outcomes(send(by_default, range(400))) == [None] * 400
+        assert {batch.header.producer_id for batch in broker.batches("t")} == {-1}
 
 
 def test_a_fatal_refusal_ends_the_producer(broker: EmbeddedBroker, make: Make) -> None:

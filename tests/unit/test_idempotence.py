@@ -96,7 +96,7 @@ def test_other_answers_are_final() -> None:
 def test_a_broker_that_is_too_old() -> None:
     identity = make()
     identity.need(T0)
-    assert identity.on_unsupported("b:9092: InitProducerId: not offered") is Verdict.FATAL
+    assert identity.on_unsupported("b:9092: InitProducerId: not offered") is Verdict.UNSUPPORTED
     assert isinstance(identity.error, UnsupportedVersionError)
     assert "enable_idempotence=False" in str(identity.error)
 

@@ -140,11 +140,26 @@ class TestProducerId:
         assert isinstance(world.sender.fatal, InvalidRequestError)
         assert world.accumulator.closed
 
-    def test_a_broker_without_it(self, world: World) -> None:
-        world.metadata.add_topic("t", world.clock())
-        world.advance()
-        world.open()[0].become_ready({key: r for key, r in RANGES.items() if key != ApiKey.INIT_PRODUCER_ID})
-        world.tell(FakeEvent(NEED_ID))
+    @pytest.fixture
+    def ask_in_vain(self, make_world: Make) -> Make:
+        def ask(**options: bool) -> World:
+            world = make_world(**options)
+            world.metadata.add_topic("t", world.clock())
+            world.advance()
+            world.open()[0].become_ready({key: r for key, r in RANGES.items() if key != ApiKey.INIT_PRODUCER_ID})
+            world.tell(FakeEvent(NEED_ID))
+            return world
+
+        return ask
+
+    def test_a_broker_without_it(self, ask_in_vain: Make, caplog: pytest.LogCaptureFixture) -> None:
+        world = ask_in_vain()
+        assert world.take() == [("disable_idempotence",)]
+        assert world.sender.fatal is None
+        assert "Idempotence is turned off" in caplog.text
+
+    def test_a_broker_without_it_where_it_was_asked_for(self, ask_in_vain: Make) -> None:
+        world = ask_in_vain(enable_idempotence=True)
         assert isinstance(world.sender.fatal, UnsupportedVersionError)
         assert "enable_idempotence=False" in str(world.sender.fatal)
 
