@@ -128,6 +128,13 @@ def test_options_that_the_text_sets() -> None:
     assert [name for name in sorted(named) if name not in OPTIONS or not OPTIONS[name].supported] == []
 
 
+def test_size_of_a_future(kafka_broker: EmbeddedBroker) -> None:
+    shown = re.search(r"(\d+) bytes each", README.read_text())
+    with KafkaProducer(bootstrap_servers=kafka_broker.address) as producer:
+        assert shown
+        assert sys.getsizeof(producer.send("events", b"x")) == int(shown[1])
+
+
 def test_signature_of_send() -> None:
     shown = re.search(r"`send\((.*?)\)`", README.read_text())
     assert shown
