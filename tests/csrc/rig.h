@@ -64,7 +64,7 @@ static inline void rig_command(rig *r, pkf_command_kind kind, int32_t node, int3
     command->partition = partition;
     command->topic = r->topic;
     command->epoch = (int32_t)number;
-    command->producer_id = 1000;
+    command->code = PKF_CODE_CLOSED_FORCEFULLY;
     pkf_wire_command(r->wire, command);
 }
 
@@ -227,6 +227,7 @@ static inline pkf_slot rig_append(rig *r, int32_t partition, const char *value) 
     pkf_slot slot = {.batch = NULL};
     pkf_append append = rig_record(r, partition, value, &slot);
     NEED(rig_append_some(r->accum, &append, false) == PKF_OK);
+    if (slot.index == 0) slot.batch->created_ns += r->skew_ns;
     return slot;
 }
 
