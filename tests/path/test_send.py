@@ -145,7 +145,7 @@ def test_headers_are_frozen_after_the_partition_is_chosen(way: str, broker: Embe
     assert [record.headers for record in broker.records("t", 1)] == [(("a", b"1"), ("b", b"2"))] * 2 + [(("a", b"1"),)]
 
 
-# ---- on_delivery ------------------------------------------------------------------------------------------------------
+# ---- on_delivery ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -229,7 +229,7 @@ def test_acks_0_has_no_offset(way: str, broker: EmbeddedBroker, make: Make) -> N
     broker.wait(lambda b: b.record_count("t") == 1)
 
 
-# ---- the hook, the class, and the fast path --------------------------------------------------------------------------
+# ---- the hook, the class, and the fast path ------------------------------------------------------------------------
 
 
 def test_send_can_be_patched_and_overridden(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
