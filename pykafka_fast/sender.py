@@ -159,7 +159,9 @@ class Sender:
             delivery_timeout_ms=self._config.delivery_timeout_ms,
             batch_size=self._config.batch_size,
             backoff_ms=backoff.delay_ms,
-            lower_ceiling=lambda topic, size: self._accumulator.topic(topic).set_batch_ceiling(size),
+            batch_max_size=self._config.batch_max_size,
+            set_ceiling=lambda topic, size: self._accumulator.topic(topic).set_batch_ceiling(size),
+            clock=self._clock,
             publish=self._on_new_leader,
         )
 
@@ -393,6 +395,7 @@ class Sender:
 
     def _on_metadata(self) -> None:
         now_ns = self._clock()
+        self._settlement.raise_ceilings()
         for topic in self._routes.answer_leaderless(self.metadata.snapshot):
             self.metadata.add_topic(topic, now_ns)
 

@@ -22,6 +22,7 @@ _logger = logging.getLogger(__name__)
 
 NOT_LEADER_OR_FOLLOWER = 6
 FENCED_LEADER_EPOCH = 74
+_CEILING_AGE_NS = 300_000_000_000
 _MOVED = (NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH)
 
 
@@ -35,7 +36,9 @@ class Settlement:
         delivery_timeout_ms: of the producer.
         batch_size: of the producer; pieces of a split are not smaller than that at first.
         backoff_ms: delay before another try after so many earlier ones.
-        lower_ceiling: topic and size: its batches are not to grow beyond that any more.
+        batch_max_size: of the producer.
+        set_ceiling: topic and size: its batches are not to grow beyond that.
+        clock: monotonic nanoseconds.
         publish: passes on what a new leader changes.
     """
 
@@ -47,8 +50,10 @@ class Settlement:
         max_retries: int,
         delivery_timeout_ms: int,
         batch_size: int,
+        batch_max_size: int,
         backoff_ms: Callable[[int], int],
-        lower_ceiling: Callable[[str, int], None],
+        set_ceiling: Callable[[str, int], None],
+        clock: Callable[[], int],
         publish: Callable[[MetadataChanges], None],
     ) -> None:
         self._wire = wire
@@ -57,10 +62,12 @@ class Settlement:
         self._delivery_timeout_ms = delivery_timeout_ms
         self._batch_size = batch_size
         self._backoff_ms = backoff_ms
-        self._lower_ceiling = lower_ceiling
+        self._batch_max_size = batch_max_size
+        self._set_ceiling = set_ceiling
+        self._clock = clock
         self._publish = publish
         self._endpoints: dict[int, Broker] = {}
-        self._ceilings: dict[str, int] = {}  # topics that refused batches for their size
+        self._ceilings: dict[str, tuple[int, int]] = {}  # topics that refused batches for their size: size and time
 
     def note_endpoint(self, node_id: int, host: str, port: int) -> None:
         """A response named a broker's address (KIP-951)."""
@@ -113,12 +120,25 @@ class Settlement:
 
     def _piece_size(self, batch: ParkedBatch) -> int:
         """How large pieces may be: what was learnt from other batches of the topic counts first."""
-        ceiling = self._ceilings.get(batch.topic)
-        if ceiling is None or batch.size <= ceiling:
+        ceiling, _ = self._ceilings.get(batch.topic, (self._batch_max_size, 0))
+        if batch.topic not in self._ceilings or batch.size <= ceiling:
             ceiling = split_size(batch.size, self._batch_size, batch.is_split)
-            self._ceilings[batch.topic] = ceiling
-            self._lower_ceiling(batch.topic, ceiling)
+            self._ceilings[batch.topic] = ceiling, self._clock()
+            self._set_ceiling(batch.topic, ceiling)
         return ceiling
+
+    def raise_ceilings(self) -> None:
+        """Let batches of topics that refused larger ones a while ago grow again: limits are raised now and then."""
+        now_ns = self._clock()
+        for topic, (ceiling, since_ns) in list(self._ceilings.items()):
+            if now_ns - since_ns < _CEILING_AGE_NS:
+                continue
+            ceiling = min(ceiling * 2, self._batch_max_size)
+            self._set_ceiling(topic, ceiling)
+            if ceiling < self._batch_max_size:
+                self._ceilings[topic] = ceiling, now_ns
+            else:
+                del self._ceilings[topic]
 
     def _fail(self, batch: ParkedBatch, outcome: Event, in_doubt: bool) -> None:
         code = outcome.code

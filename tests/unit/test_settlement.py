@@ -108,6 +108,21 @@ class TestTooLarge:
         (ceiling, split) = world.take()
         assert ceiling[2] == split[2] < size * 0.6
 
+    def test_the_topic_is_given_another_chance_later(self, world: World) -> None:
+        world.tell(parked(10, FakeBatch(size=200_000)))
+        learnt = world.take()[0][2]
+        ceilings = []
+        for _ in range(5):
+            world.clock.advance_ms(300_000)
+            world.metadata.request_update()
+            world.advance()
+            if not world.open()[-1].requests:  # it was idle for so long
+                world.open()[-1].become_ready()
+                world.advance()
+            world.control().answer(metadata(topic("t", (1, 2), epoch=5)))
+            ceilings += [call[2] for call in world.take() if call[0] == "set_batch_ceiling"]
+        assert ceilings == [learnt * 2, min(learnt * 4, 262_144)]
+
     def test_one_record_fails(self, world: World) -> None:
         batch = FakeBatch(size=200_000, count=1)
         world.tell(parked(10, batch))
