@@ -282,6 +282,7 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     if (append->cookie.callback && pkf_batch_reserve_cookie(batch)) return PKF_E_NOMEM;
     uint32_t before = batch->used;
     write_locked(append, batch, body_len);
+    append->grown = batch->count == 1 ? batch->used : batch->used - before;
     if (before < accum->config.batch_size && batch->used >= accum->config.batch_size &&
         atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0)
         *look = true; // sendable, and no acknowledgement is coming that would make the wire look
@@ -293,7 +294,7 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
 static void count_sticky(pkf_topic *topic, const pkf_append *append)
 {
     uint32_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
-    bytes += (uint32_t)(append->key.len + append->value.len + 8);
+    bytes += append->grown;
     atomic_store_explicit(&topic->sticky_bytes, bytes, memory_order_relaxed);
 }
 

@@ -164,6 +164,7 @@ typedef struct pkf_append {
     bool sticky;   // set by append: the sticky choice places it
     // out
     pkf_slot *slot;
+    uint32_t grown; // with OK: bytes by which the batch grew, its header included if it is new
     size_t need; // with NEED_SLAB: the size to acquire
     bool wake;   // call pkf_accum_wake after everything is let go
 } pkf_append;
