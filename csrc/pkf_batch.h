@@ -122,6 +122,7 @@ struct pkf_batch {
     int64_t retry_ns;  // not before this time; 0 at once
     int64_t sealed_ns; // last framing, 0 never
     bool parked;       // the sender thread is deciding
+    bool unjudged;     // parked with an answer that may mean that it was written all the same
     bool resolved;     // the outcome is known, though earlier batches may still hold back its publication
     bool split;        // a product of a split
     pkf_batch *queue_next;      // the partition's queue (under its lock)

@@ -106,6 +106,7 @@ static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event)
     pkf_batch_ref(batch);
     event->batch = batch;
     event->in_doubt = batch->maybe_written;
+    event->first = batch->partition->unresolved_head == batch;
     pkf_events_push(&wire->events, event);
 }
 
@@ -142,6 +143,7 @@ static void park_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
     event->log_start = ack->log_start_offset;
     event->log_append_time = ack->log_append_time;
     copy_record_errors(event, ack, batch->count);
+    batch->unjudged = true;
     park(wire, batch, event);
 }
 
@@ -238,6 +240,11 @@ static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text)
     }
 }
 
+static bool may_be_written(const pkf_batch *batch)
+{
+    return batch->maybe_written || batch->in_request || batch->unjudged;
+}
+
 static void expire_one(pkf_wire *wire, pkf_batch *batch)
 {
     pkf_partition *partition = batch->partition;
@@ -252,7 +259,7 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch)
     pkf_text_add_int(&text, (wire->now - batch->created_ns) / 1000000);
     pkf_text_add(&text, " ms has passed since batch creation");
     explain(wire, batch, &text);
-    pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, batch->maybe_written || batch->in_request);
+    pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, may_be_written(batch));
 }
 
 static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition)
@@ -360,6 +367,7 @@ void pkf_wire_settle(pkf_wire *wire, pkf_command *command)
     pkf_partition *partition = batch->partition;
     if (!batch->parked) return; // aborted meanwhile
     unpark(batch);
+    batch->unjudged = false;
     if (!batch->resolved) settle_parked(wire, command, batch); // else it expired meanwhile
     pkf_wire_evaluate(wire, partition);
 }
@@ -376,7 +384,7 @@ static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t co
         pkf_batch *head = partition->head;
         pthread_mutex_unlock(&partition->lock);
         if (head == NULL || !unqueue(partition, head)) break;
-        pkf_wire_resolve(wire, head, code, text, head->maybe_written);
+        pkf_wire_resolve(wire, head, code, text, may_be_written(head));
     }
     pkf_wire_unready(wire, partition);
 }

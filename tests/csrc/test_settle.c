@@ -193,7 +193,8 @@ static void a_decision_about_a_batch_that_is_over_changes_nothing(void) {
     pkf_event *event = rig_event(&r, PKF_EVENT_PARKED);
     rig_advance(&r, 120000);
     rig_step(&r);
-    CHECK(rig_is_done(&slot) && slot.batch->code == PKF_CODE_TIMEOUT && !slot.batch->in_doubt);
+    CHECK(rig_is_done(&slot) && slot.batch->code == PKF_CODE_TIMEOUT);
+    CHECK(slot.batch->in_doubt); // nobody has judged the answer
     rig_settle(&r, event, PKF_COMMAND_REQUEUE);
     receive_nothing(peer);
     CHECK_INT(rig_part(&r, 0)->parked_count, 0);
@@ -320,7 +321,7 @@ static void abort_fails_what_waits_is_parked_or_under_way(void) {
     for (int i = 0; i < 5; i++) {
         CHECK(rig_is_done(&slots[i]) && slots[i].batch->code == -1005);
         CHECK(slots[i].batch->message && strcmp(slots[i].batch->message, "closed by force") == 0);
-        CHECK_INT(slots[i].batch->in_doubt, i == 2);
+        CHECK_INT(slots[i].batch->in_doubt, i == 0 || i == 2);
         CHECK(slots[i].batch->slab == NULL);
         rig_forget(&slots[i]);
     }
