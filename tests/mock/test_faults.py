@@ -89,6 +89,7 @@ def test_random_faults_of_every_api(mock3: MockCluster, new_producer: NewProduce
         for _ in range(100):
             ledger.send(key=b"%d" % rng.randrange(20))
     producer.flush(timeout=60)
+    mock3.clear_request_errors(METADATA)
     assert not ledger.failures()
     check(read_back(mock3.bootstrap, "t"), ledger)
 

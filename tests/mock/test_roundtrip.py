@@ -62,6 +62,7 @@ def test_acks_0_keeps_its_connection(mock: MockCluster, new_producer: NewProduce
     producer = new_producer(mock.bootstrap, acks=0, enable_idempotence=False, max_in_flight_requests_per_connection=1)
     ledger = Ledger(producer, "t")
     ledger.send().get(timeout=10)
+    wait_for(lambda: mock.request_counts().get(PRODUCE) == 1, "the first request", 10)
     mock.clear_requests()
     for _ in range(500):
         assert ledger.send(padding=100).get(timeout=10).offset == -1
