@@ -218,7 +218,7 @@ class KafkaProducer(ProducerBase):
                 error: BaseException) -> RecordFuture:
         """Nothing was appended. Errors that Kafka or time caused fail the future; all others are raised."""
         where = TopicPartition(record.topic, -1 if partition is None else partition)
-        in_future = isinstance(error, _FAIL_THE_FUTURE)
+        in_future = isinstance(error, _FAIL_THE_FUTURE) and error != self._lifecycle.fatal
         if isinstance(error, (KafkaError, KeyboardInterrupt)):
             self._lifecycle.count_send_error(record.topic)
         if not in_future:

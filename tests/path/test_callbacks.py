@@ -35,7 +35,8 @@ def test_in_append_order_per_partition_also_over_retries(broker: EmbeddedBroker,
 def test_get_metadata_and_no_error(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker)
     seen: list[Any] = []
-    future = producer.send("t", b"x", key=b"k", on_delivery=lambda *args: seen.append((args, threading.current_thread())))
+    future = producer.send(
+        "t", b"x", key=b"k", on_delivery=lambda *args: seen.append((args, threading.current_thread())))
     metadata = future.get(timeout=10)
     (args, thread) = seen[0]
     assert args == (metadata, None)
@@ -193,7 +194,8 @@ def test_of_interceptors_come_first(broker: EmbeddedBroker, make: Make) -> None:
             seen.append(("interceptor", metadata.offset, exception))
 
     producer = make(broker, interceptors=[Watching()])
-    producer.send("t", b"x", partition=0, on_delivery=lambda m, e: seen.append(("callback", m.offset, e))).get(timeout=10)
+    future = producer.send("t", b"x", partition=0, on_delivery=lambda m, e: seen.append(("callback", m.offset, e)))
+    future.get(timeout=10)
     producer.send("t", b"x", partition=0).get(timeout=10)
     assert seen == [("interceptor", 0, None), ("callback", 0, None), ("interceptor", 1, None)]
 
@@ -218,7 +220,7 @@ def test_attached_while_the_batch_completes(broker: EmbeddedBroker, make: Make) 
         ran = threading.Event()
         future = producer.send("t", b"x")
         for _ in range(3):
-            future.add_callback(lambda _: ran.set())
+            future.add_callback(lambda _, ran=ran: ran.set())
         assert ran.wait(5)
 
 
