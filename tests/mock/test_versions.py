@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pykafka_fast import KafkaProducer
-from pykafka_fast.errors import KafkaError, KafkaTimeoutError, UnsupportedVersionError
+from pykafka_fast.errors import KafkaTimeoutError, UnsupportedVersionError
 from tests.ledger import Ledger, check
 from tools.brokers.mock import API_VERSIONS, INIT_PRODUCER_ID, METADATA, PRODUCE, MockCluster
 from tools.readback import Record
@@ -96,12 +96,17 @@ def test_no_produce_version_in_common(
         new_producer(mock.bootstrap).send("t", b"v").get(timeout=10)
 
 
-def test_no_idempotence_at_the_broker(mock: MockCluster, new_producer: NewProducer) -> None:
+def test_no_idempotence_at_the_broker(
+    mock: MockCluster, new_producer: NewProducer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A default gives way, with a warning; what was asked for does not."""
     mock.create_topic("t", 1)
     mock.set_api_version(INIT_PRODUCER_ID, -1, -1)
-    with pytest.raises(KafkaError, match="enable_idempotence"):
-        new_producer(mock.bootstrap).send("t", b"v").get(timeout=10)
-    assert new_producer(mock.bootstrap, enable_idempotence=False).send("t", b"v").get(timeout=10).offset == 0
+    with pytest.raises(UnsupportedVersionError, match="enable_idempotence"):
+        new_producer(mock.bootstrap, enable_idempotence=True).send("t", b"v").get(timeout=10)
+    assert new_producer(mock.bootstrap).send("t", b"v").get(timeout=10).offset == 0
+    assert "Idempotence is turned off" in caplog.text
+    assert new_producer(mock.bootstrap, enable_idempotence=False).send("t", b"v").get(timeout=10).offset == 1
 
 
 def test_api_versions_is_asked_once_per_connection(mock: MockCluster, new_producer: NewProducer) -> None:
