@@ -43,7 +43,8 @@ def _topics(accumulator: Accumulator, send_errors: Mapping[str, int]) -> dict[st
     return topics
 
 
-def sample(accumulator: Accumulator, wire: Wire, metadata: MetadataCache, send_errors: Mapping[str, int]) -> CounterSample:
+def sample(accumulator: Accumulator, wire: Wire, metadata: MetadataCache,
+           send_errors: Mapping[str, int]) -> CounterSample:
     """All counters now. Maxima are taken: the next sample's begin anew.
 
     Args:

@@ -22,7 +22,7 @@ cdef extern from "pkf_status.h" nogil:
     const char *pkf_status_name(int status) noexcept
     const char *pkf_status_text(int status) noexcept
 
-# ---- bytes, records, checksums, hashes, slabs ------------------------------------------------------------------------
+# ---- bytes, records, checksums, hashes, slabs -----------------------------------------------------------------------
 
 cdef extern from "pkf_bytes.h" nogil:
     ctypedef struct pkf_span:
@@ -102,9 +102,9 @@ cdef extern from "pkf_slab.h" nogil:
     bint pkf_pool_waiting(const pkf_pool *pool) noexcept
     void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats) noexcept
 
-# ---- end of that section ---------------------------------------------------------------------------------------------
+# ---- end of that section --------------------------------------------------------------------------------------------
 
-# ---- clocks, wake-up -------------------------------------------------------------------------------------------------
+# ---- clocks, wake-up ------------------------------------------------------------------------------------------------
 
 cdef extern from "pkf_socket.h" nogil:
     int64_t PKF_NEVER
@@ -116,7 +116,7 @@ cdef extern from "pkf_socket.h" nogil:
         pass
     int64_t pkf_ms_clock_read(pkf_ms_clock *clock) noexcept
 
-# ---- batches ----------------------------------------------------------------------------------------------------------
+# ---- batches --------------------------------------------------------------------------------------------------------
 
 cdef extern from "pkf_batch.h" nogil:
     enum:
@@ -164,7 +164,7 @@ cdef extern from "pkf_batch.h" nogil:
     pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i) noexcept
     int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message) noexcept
 
-# ---- accumulator ------------------------------------------------------------------------------------------------------
+# ---- accumulator ----------------------------------------------------------------------------------------------------
 
 cdef extern from "pkf_accum.h" nogil:
     ctypedef struct pkf_accum_config:

@@ -14,7 +14,6 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport free
 
 from pykafka_fast._core.accumulator cimport Accumulator
 from pykafka_fast._core.csrc cimport (
@@ -61,7 +60,7 @@ def forget_starter(Accumulator accumulator not None):
     starters.pop(<uintptr_t> accumulator.c, None)
 
 
-# ---- what a slot knows ------------------------------------------------------------------------------------------------
+# ---- what a slot knows ----------------------------------------------------------------------------------------------
 
 cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept:
     """The batch that decides about the record, after any splits, and the record's index there."""
@@ -111,7 +110,7 @@ cdef RecordMetadata metadata_of(const pkf_slot *slot):
     return metadata
 
 
-# ---- metadata ---------------------------------------------------------------------------------------------------------
+# ---- metadata -------------------------------------------------------------------------------------------------------
 
 @cython.final
 @cython.freelist(256)
@@ -220,7 +219,7 @@ cdef tuple astuple(RecordMetadata metadata):
     return tuple([getattr(metadata, name) for name in RecordMetadata._fields])
 
 
-# ---- futures ----------------------------------------------------------------------------------------------------------
+# ---- futures --------------------------------------------------------------------------------------------------------
 
 cdef RecordFuture new_future():
     return RecordFuture.__new__(RecordFuture)
@@ -231,7 +230,8 @@ def failed_future(str topic not None, int32_t partition, int32_t code, str messa
     encoded = topic.replace("\0", "\\0").encode("utf-8", "backslashreplace")
     text = message.encode("utf-8", "replace")
     cdef RecordFuture future = new_future()
-    future.slot.batch = pkf_batch_new_failed(<const char *> encoded, len(encoded), partition, code, <const char *> text, in_doubt)
+    future.slot.batch = pkf_batch_new_failed(
+        <const char *> encoded, len(encoded), partition, code, <const char *> text, in_doubt)
     if future.slot.batch == NULL:
         raise MemoryError
     future.slot.timestamp = -1
@@ -359,7 +359,7 @@ cdef bint undelivered(const pkf_batch *batch) noexcept:
     return (state & PKF_WANTED) != 0 and (state & PKF_DELIVERED) == 0
 
 
-# ---- listeners: callbacks attached to a future -------------------------------------------------------------------------
+# ---- listeners: callbacks attached to a future ----------------------------------------------------------------------
 
 cdef class Listener:
     """A callback, or an awaiting task, and the record it waits for."""

@@ -57,7 +57,7 @@ cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef size_t LARGE = 65536           # from here on a copy is worth giving the GIL up
 
 
-# ---- move -------------------------------------------------------------------------------------------------------------
+# ---- move -----------------------------------------------------------------------------------------------------------
 
 cdef inline int append_once(pkf_accum *accum, pkf_append *append) noexcept:
     """One append with the GIL; without it where the lock is busy or the copy is long."""
@@ -151,7 +151,7 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
     return status
 
 
-# ---- the base class ---------------------------------------------------------------------------------------------------
+# ---- the base class -------------------------------------------------------------------------------------------------
 
 cdef int32_t partition_of(object partition) except? -99:
     if not isinstance(partition, int) or isinstance(partition, bool):
@@ -186,7 +186,7 @@ cdef class ProducerBase:
     cdef object _start_delivery  # called before the first record with a callback, then None
 
     def _open(self, Accumulator accumulator not None, bint direct, start_delivery):
-        """Appends go to this accumulator; `direct`: the fast path applies; start_delivery() starts the delivery thread."""
+        """Append to this accumulator; `direct`: the fast path applies; start_delivery() starts the delivery thread."""
         self._start_delivery = start_delivery
         self._last_name = None
         self._last_topic = None
@@ -310,7 +310,7 @@ cdef object append_record(
     ProducerBase self, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery, bint notify,
     double deadline, int32_t *chosen,
 ):
-    """One record of any kind: a RecordFuture, or the status that Python must act on. A negative deadline: do not wait."""
+    """One record: a RecordFuture, or the status that Python must act on. A negative deadline: do not wait."""
     cdef Gathered g
     cdef int status
     cdef pkf_accum *accum = self._accumulator.c

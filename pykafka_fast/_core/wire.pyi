@@ -47,7 +47,7 @@ class ParkedBatch:
         """It is a product of a split."""
     @property
     def last_acked_sequence(self) -> int:
-        """Of its partition under the current epoch, -1 none. Written by the wire thread: exact while the batch is parked."""
+        """Of its partition under the current epoch, -1 none; exact while the batch is parked."""
     @property
     def is_first_unresolved(self) -> bool:
         """No earlier batch of the partition waits for its outcome."""

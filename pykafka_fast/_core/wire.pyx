@@ -3,7 +3,7 @@
 
 from enum import IntEnum
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, malloc
 from libc.string cimport memcpy, strdup, strncpy
 
@@ -170,7 +170,8 @@ cdef Event event_of(pkf_event *c):
     event.log_start = c.log_start
     event.log_append_time = c.log_append_time
     event.in_doubt = c.in_doubt
-    event.record_errors = [(c.record_errors[i].index, text_of(c.record_errors[i].message)) for i in range(c.record_error_count)]
+    event.record_errors = [
+        (c.record_errors[i].index, text_of(c.record_errors[i].message)) for i in range(c.record_error_count)]
     if c.batch != NULL:
         batch = ParkedBatch.__new__(ParkedBatch)
         batch.c = c.batch
