@@ -21,8 +21,7 @@ from .serializer import (
     UUIDSerializer,
 )
 from .types import Headers, ProducerRecord, TopicPartition
-
-__version__ = "0.1.0"
+from .version import __version__
 
 __all__ = [
     "BooleanSerializer",

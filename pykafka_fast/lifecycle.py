@@ -26,6 +26,7 @@ from .errors import ClientCode, KafkaError
 from .interceptor import InterceptorChain
 from .metrics import MetricsWindow
 from .sender import Sender
+from .version import __version__
 
 if TYPE_CHECKING:
     from .metadata import MetadataCache
@@ -78,7 +79,7 @@ class Lifecycle:
             max_in_flight=config.max_in_flight_requests_per_connection, request_timeout_ms=config.request_timeout_ms,
             idle_timeout_ms=config.connections_max_idle_ms, patience_ms=max(config.linger_ms, _PATIENCE_MS),
             receive_max=config.receive_message_max_bytes, pace_ms=min(config.linger_ms, _PACE_MS))
-        self._sender = Sender(config, self.accumulator, self._wire)
+        self._sender = Sender(config, self.accumulator, self._wire, software_version=__version__)
         self.metadata: MetadataCache = self._sender.metadata
         self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery")
         self._metrics = MetricsWindow(config.metrics_num_samples, config.metrics_sample_window_ms)

@@ -77,7 +77,7 @@ LAYERS = {
 LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
-    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry
+    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry version
     partitioner serializer arity interceptor metrics protocol complaints
     """.split()
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+import pykafka_fast
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import KafkaTimeoutError, UnsupportedVersionError
 from tests.ledger import Ledger, check
@@ -31,7 +32,10 @@ def versions(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_odd_answer_to_api_versions(
-    mock: MockCluster, new_producer: NewProducer, versions: Callable[[str], list[int]]
+    mock: MockCluster,
+    new_producer: NewProducer,
+    versions: Callable[[str], list[int]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The mock answers version 4 with error 35 and a body of no version: the code alone counts, v0 comes next."""
     mock.create_topic("t", 1)
@@ -40,6 +44,7 @@ def test_an_odd_answer_to_api_versions(
     assert versions("Produce") == [10]
     assert versions("Metadata")[0] == 13
     assert versions("InitProducerId") == [4]
+    assert f"client_software_version='{pykafka_fast.__version__}'" in caplog.text
 
 
 # The mock leaves the log start offset out of its answers of version 5, in which it is new.
