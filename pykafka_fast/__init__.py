@@ -21,7 +21,7 @@ from .serializer import (
     UUIDSerializer,
 )
 from .types import Headers, ProducerRecord, TopicPartition
-from .version import __version__
+from .version import __version__ as __version__
 
 __all__ = [
     "BooleanSerializer",
