@@ -272,6 +272,7 @@ cdef extern from "pkf_event.h" nogil:
         int64_t log_start
         int64_t log_append_time
         bint in_doubt
+        bint first
         pkf_topic *topic
         pkf_batch *batch
         char *text

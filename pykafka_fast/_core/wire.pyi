@@ -70,6 +70,7 @@ class Event:
     log_start: int
     log_append_time: int
     in_doubt: bool
+    first: bool
     record_errors: list[tuple[int, str | None]]
 
 class Wire:
