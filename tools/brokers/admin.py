@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._metadata import TopicMetadata
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tools.brokers.processes import wait_for
 
@@ -27,9 +28,16 @@ class Admin:
         self._retrying(lambda: self._client.create_topics([topic], operation_timeout=10)[name].result(self._timeout))
         wait_for(lambda: self._served(name, partitions), f"leaders of {name}", self._timeout)
 
+        wait_for(lambda: self._answers(name, partitions), f"partitions of {name}", self._timeout)
+
     def delete_topic(self, name: str) -> None:
         self._retrying(lambda: self._client.delete_topics([name], operation_timeout=10)[name].result(self._timeout))
         wait_for(lambda: self._find(name) is None, f"deletion of {name}", self._timeout)
+
+    def add_partitions(self, name: str, total: int) -> None:
+        self._retrying(lambda: self._client.create_partitions([NewPartitions(name, total)])[name].result(self._timeout))
+        wait_for(lambda: self._served(name, total), f"leaders of {name}", self._timeout)
+        wait_for(lambda: self._answers(name, total), f"partitions of {name}", self._timeout)
 
     def leader(self, topic: str, partition: int) -> int:
         found = self._find(topic)
@@ -54,6 +62,15 @@ class Admin:
             and len(found.partitions) == partitions
             and all(p.leader >= 0 for p in found.partitions.values())
         )
+
+    def _answers(self, name: str, partitions: int) -> bool:
+        """Metadata names leaders a moment before they know of it."""
+        latest: dict[TopicPartition, OffsetSpec] = {
+            TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            for partition in range(partitions)
+        }
+        asked = self._client.list_offsets(latest, request_timeout=self._timeout)
+        return all(future.exception(self._timeout) is None for future in asked.values())
 
     def _find(self, topic: str) -> TopicMetadata | None:
         # Asking for one topic by name would create it on a broker that creates topics by itself.

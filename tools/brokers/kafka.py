@@ -13,6 +13,7 @@ import argparse
 import base64
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import uuid
@@ -157,6 +158,19 @@ class KafkaCluster:
         """What the node has logged so far."""
         return self._servers[node].tail(1 << 30)
 
+    def run_tool(self, *command: str, timeout: float = 60.0) -> str:
+        """Run one of Kafka's own tools, `command` being its class and arguments; what it prints.
+
+        Raises:
+            RuntimeError: it failed; the message carries what it said.
+        """
+        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
+        line = [self._java, "-Xmx128m", "-XX:TieredStopAtLevel=1", logging, "-cp", f"{self._jars}/*", *command]
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+        return done.stdout
+
     # Topics
 
     @property
@@ -170,6 +184,14 @@ class KafkaCluster:
     ) -> None:
         """Create a topic and wait until every partition has a leader. `replication` defaults to min(3, nodes)."""
         self.admin.create_topic(name, partitions, replication or min(3, len(self._ids)), config)
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Let the topic have `total` partitions and wait until each has a leader."""
+        self.admin.add_partitions(name, total)
+
+    def segments(self, node: int, topic: str, partition: int = 0) -> list[Path]:
+        """The partition's log files at this node, oldest first."""
+        return sorted((self._folder / f"data{node}" / f"{topic}-{partition}").glob("*.log"))
 
     def delete_topic(self, name: str) -> None:
         self.admin.delete_topic(name)

@@ -21,7 +21,7 @@ class Sent(NamedTuple):
     seconds: float
     cpu_seconds: float
     latencies: list[float]
-    failed: list[BaseException]
+    failed: Sequence[BaseException]
 
     def report(self) -> str:
         millions = self.records / 1e6
