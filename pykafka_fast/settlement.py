@@ -82,7 +82,7 @@ class Settlement:
             max_retries=self._max_retries,
             expired=batch.age_ms >= self._delivery_timeout_ms,
             record_count=batch.count,
-            is_first=batch.is_first_unresolved,
+            is_first=outcome.first,
             log_start_known=outcome.log_start >= 0,
             in_doubt=outcome.in_doubt,
         )
@@ -97,9 +97,10 @@ class Settlement:
     def _carry_out(self, batch: ParkedBatch, outcome: Event, decision: Decision, is_moved: bool) -> None:
         action = decision.action
         if action in (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH):
+            at_once = is_moved or self._waits_anyway(batch, outcome, action)
             self._wire.requeue(
                 batch,
-                delay_ms=0 if is_moved or self._waits_anyway(batch, action) else self._backoff_ms(batch.attempts),
+                delay_ms=0 if at_once else self._backoff_ms(batch.attempts),
                 in_doubt=decision.in_doubt,
                 refused=action is Action.BUMP_EPOCH,
                 text=description(outcome.code, outcome.text),
@@ -112,11 +113,11 @@ class Settlement:
             self._fail(batch, outcome, decision.in_doubt)
 
     @staticmethod
-    def _waits_anyway(batch: ParkedBatch, action: Action) -> bool:
+    def _waits_anyway(batch: ParkedBatch, outcome: Event, action: Action) -> bool:
         """A batch behind another cannot leave before it, and one whose sequence is of no use not before a restart."""
         if action is Action.BUMP_EPOCH:
             return batch.attempts == 0
-        return batch.sequence >= 0 and not batch.is_first_unresolved
+        return batch.sequence >= 0 and not outcome.first
 
     def _piece_size(self, batch: ParkedBatch) -> int:
         """How large pieces may be: what was learnt from other batches of the topic counts first."""

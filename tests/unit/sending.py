@@ -95,8 +95,8 @@ class FakeWire:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in {
-            "start", "connect", "forget_connection", "explain", "set_producer", "disable_idempotence", "requeue", "fail", "complete", "split",
-            "close", "abort", "stop",
+            "start", "connect", "forget_connection", "explain", "set_producer", "disable_idempotence", "requeue", "fail",
+            "complete", "split", "close", "abort", "stop",
         }:  # fmt: skip
             raise AttributeError(name)
 
@@ -215,7 +215,6 @@ class FakeBatch:
     sequence: int = 0
     age_ms: int = 5
     is_split: bool = False
-    is_first_unresolved: bool = True
 
 
 @dataclass
@@ -235,6 +234,7 @@ class FakeEvent:
     log_start: int = -1
     log_append_time: int = -1
     in_doubt: bool = False
+    first: bool = True
     record_errors: list[tuple[int, str | None]] = field(default_factory=list)
 
 

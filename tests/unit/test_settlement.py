@@ -68,7 +68,7 @@ def test_a_duplicate_is_a_success(world: World) -> None:
 
 
 def test_a_batch_behind_another_waits_for_nothing_else(world: World) -> None:
-    call = told(world, parked(45, FakeBatch(is_first_unresolved=False)))
+    call = told(world, parked(45, FakeBatch(), first=False))
     assert call[2] == {
         "delay_ms": 0,
         "in_doubt": False,
