@@ -176,8 +176,8 @@ static bool must_force(const pkf_wire *wire)
 static void look_at_all(pkf_wire *wire)
 {
     int32_t count = wire->deadlines.count;
-    pkf_partition **all = malloc((size_t)(count ? count : 1) * sizeof(pkf_partition *));
-    if (all == NULL) return; // their deadlines will do
+    pkf_partition **all = count ? malloc((size_t)count * sizeof(pkf_partition *)) : NULL;
+    if (all == NULL) return; // without memory their deadlines will do
     memcpy(all, wire->deadlines.items, (size_t)count * sizeof(pkf_partition *));
     for (int32_t i = 0; i < count; i++) pkf_wire_evaluate(wire, all[i]);
     free(all);
