@@ -17,11 +17,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
 from pykafka_fast._core.accumulator cimport Accumulator
 from pykafka_fast._core.csrc cimport (
-    PKF_DELIVERED,
-    PKF_DONE,
-    PKF_E_CLOSED,
-    PKF_E_TIMEOUT,
-    PKF_WANTED,
+    PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_WANTED,
     pkf_accum,
     pkf_accum_hurry,
     pkf_accum_listen,
@@ -251,6 +247,9 @@ cdef class RecordFuture:
 
     Methods and attributes are those of kafka-python's FutureRecordMetadata; it can be awaited in asyncio too.
     """
+
+    def __init__(self):
+        raise TypeError("futures come from send()")
 
     def __dealloc__(self):
         if self.slot.batch != NULL:
