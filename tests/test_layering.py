@@ -13,7 +13,7 @@ import pytest
 HEADERS = """
     pkf_status pkf_bytes pkf_text pkf_crc32c pkf_murmur2 pkf_slab pkf_chunk pkf_record pkf_codec pkf_socket
     pkf_batch pkf_legacy pkf_accum pkf_topic pkf_deadline pkf_completion pkf_event pkf_workers
-    pkf_request pkf_response pkf_conn pkf_round
+    pkf_request pkf_response pkf_conn pkf_round pkf_fork
 """.split()
 # Files that implement another file's header.
 PART_OF = {
@@ -77,8 +77,8 @@ LAYERS = {
 LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
-    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry version
-    partitioner serializer arity interceptor metrics protocol complaints
+    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry
+    version partitioner serializer arity interceptor metrics protocol complaints
     """.split()
 )
 CORE_MAY_IMPORT = {"errors", "types"}

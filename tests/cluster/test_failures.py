@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pykafka_fast import KafkaProducer
+from pykafka_fast.errors import KafkaTimeoutError
 from tests.ledger import Ledger, check
 from tools.brokers.kafka import KafkaCluster
 from tools.brokers.processes import wait_for
@@ -174,3 +175,40 @@ def test_the_only_node_killed_and_started_again(
     assert senders.failures() == []
     check(read_back(kafka.bootstrap, topic, timeout=60), *senders.ledgers)
     assert retries(producer) >= 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_frozen_for_longer_than_records_may_take(
+    kafka: KafkaCluster, new_topic: NewTopic, new_producer: NewProducer, read_back: ReadBack, idempotent: bool
+) -> None:
+    """Records fail, some in doubt; the broker finds their requests when it wakes up; what follows is right."""
+    topic = new_topic(kafka, 2)
+    options = {"delivery_timeout_ms": 1_500, "request_timeout_ms": 1_000, "max_in_flight_requests_per_connection": 5}
+    options |= {"batch_size": 2_000, "batch_max_size": 2_000, "enable_idempotence": idempotent}
+    producer = new_producer(kafka.bootstrap, **options, **QUICK)
+    senders = Senders(producer, topic, 20_000, 10_000)
+    try:
+        senders.wait_for_some()
+        kafka.suspend(1)
+        doomed = Ledger(producer, topic, "doomed")
+        for number in range(1_000):
+            doomed.send(partition=number % 2, padding=100)
+        doomed.wait(20)
+    finally:
+        kafka.resume(1)
+        senders.join(timeout=60)
+    assert len(doomed.failures()) == 1_000
+    assert all(isinstance(error, KafkaTimeoutError) for error in [*doomed.failures(), *senders.failures()])
+
+    def accepted() -> bool:
+        after = Ledger(producer, topic, f"after{len(ledgers)}")
+        ledgers.append(after)
+        for number in range(200):
+            after.send(partition=number % 2)
+        after.wait(20)
+        return not after.failures()
+
+    ledgers = [*senders.ledgers, doomed]
+    wait_for(accepted, "records after the thaw", 30)
+    check(read_back(kafka.bootstrap, topic, timeout=60), *ledgers, once=idempotent)

@@ -5,18 +5,22 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import confluent_kafka
 
+from pykafka_fast.cli import Progress
+from pykafka_fast.errors import KafkaError
 from pykafka_fast.testing.process import BrokerProcess
 from tools.brokers.kafka import VERSION, KafkaCluster
-from tools.brokers.maven import MissingTool
 from tools.demo import checking, flights, sending
 from tools.readback import iter_topic
 
-TOPIC = "flights"
+TOPIC, SLOW_TOPIC = "flights", "flights-slowly"
 PARTITIONS = 6
+# Records per second at which waiting in queues is not what is measured, and how many of them.
+SLOW_RATE, SLOW_RECORDS = 1_000, 1_000
+EXIT_INTERRUPTED = 130
 
 
 def say(text: str) -> None:
@@ -29,10 +33,11 @@ def broker(kind: str) -> Iterator[str]:
     if kind == "kafka":
         with KafkaCluster(nodes=1) as cluster:
             cluster.create_topic(TOPIC, PARTITIONS)
+            cluster.create_topic(SLOW_TOPIC, PARTITIONS)
             say(f"Apache Kafka {VERSION} at {cluster.bootstrap}")
             yield cluster.bootstrap
     else:
-        with BrokerProcess({TOPIC: PARTITIONS}) as embedded:
+        with BrokerProcess({TOPIC: PARTITIONS, SLOW_TOPIC: PARTITIONS}) as embedded:
             say(f"embedded broker at {embedded.address}, process {embedded.pid}")
             yield embedded.address
 
@@ -46,13 +51,30 @@ def run(kind: str, limit: int | None) -> int:
         say(sent.report())
         if sent.failed:
             say(f"{len(sent.failed):,} sends failed, the first with {sent.failed[0]!r}")
-        started = time.monotonic()
-        messages = iter_topic(address, TOPIC)
-        verdict = checking.check(data, ((m.partition() or 0, m.key(), m.value()) for m in messages))
-        client = f"confluent-kafka {confluent_kafka.version()}"
-        say(f"read back by {client} in {time.monotonic() - started:.1f} s")
+        latencies = sending.send_slowly(address, SLOW_TOPIC, data[:SLOW_RECORDS], SLOW_RATE)
+        say(f"          {sending.describe(latencies)} at {SLOW_RATE:,} records/s")
+        verdict = read_back(address, data)
     say(verdict.line())
     return 0 if verdict.good and not sent.failed else 1
+
+
+def read_back(address: str, data: Sequence[flights.Flight]) -> checking.Verdict:
+    """What another client's consumer makes of the topic."""
+    started = time.monotonic()
+    messages = with_progress(iter_topic(address, TOPIC), len(data))
+    verdict = checking.check(data, ((m.partition() or 0, m.key(), m.value()) for m in messages))
+    client = f"confluent-kafka {confluent_kafka.version()}"
+    say(f"read back by {client} in {time.monotonic() - started:.1f} s")
+    return verdict
+
+
+def with_progress(messages: Iterable[confluent_kafka.Message], total: int) -> Iterator[confluent_kafka.Message]:
+    progress = Progress(total)
+    for number, message in enumerate(messages):
+        if number % 1_000 == 0:
+            progress.update(number, number)
+        yield message
+    progress.finish()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,9 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return run(args.broker, args.records)
-    except MissingTool as error:
+    except (RuntimeError, KafkaError, TimeoutError) as error:
         say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

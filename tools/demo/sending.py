@@ -24,18 +24,23 @@ class Sent(NamedTuple):
     failed: Sequence[BaseException]
 
     def report(self) -> str:
-        millions = self.records / 1e6
+        rate, cpu = self.records / self.seconds, self.cpu_seconds / (self.records / 1e6)
         return (
-            f"sent {self.records:,} records in {self.seconds:.2f} s: {self.records / self.seconds:,.0f} records/s, "
-            f"{self.cpu_seconds / millions:.2f} s of client CPU per million; send() to callback at full speed: "
-            f"p50 {self.percentile(50) * 1e3:.1f} ms, p99 {self.percentile(99) * 1e3:.1f} ms "
-            f"({len(self.latencies):,} samples)"
+            f"sent      {self.records:,} records in {self.seconds:.2f} s: {rate:,.0f} records/s\n"
+            f"client    {cpu:.2f} s of CPU per million records\n"
+            f"latency   {describe(self.latencies)} from send() to callback, at full speed"
         )
 
-    def percentile(self, percent: float) -> float:
-        if not self.latencies:
-            return math.nan
-        return self.latencies[min(int(len(self.latencies) * percent / 100), len(self.latencies) - 1)]
+
+def describe(latencies: Sequence[float]) -> str:
+    """Percentiles of seconds in ascending order."""
+    return f"p50 {percentile(latencies, 50) * 1e3:.1f} ms, p99 {percentile(latencies, 99) * 1e3:.1f} ms"
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    if not ordered:
+        return math.nan
+    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
 
 def send_all(bootstrap: str, topic: str, flights: Sequence[Flight]) -> Sent:
@@ -58,6 +63,19 @@ def send_all(bootstrap: str, topic: str, flights: Sequence[Flight]) -> Sent:
         progress.finish()
         failed = [error for future in futures if (error := future.exception) is not None]
     return Sent(len(flights), seconds, cpu_seconds, sorted(latencies), failed)
+
+
+def send_slowly(bootstrap: str, topic: str, flights: Sequence[Flight], rate: int) -> list[float]:
+    """Send `rate` flights a second to a topic of their own; the latencies in ascending order."""
+    latencies: list[float] = []
+    with KafkaProducer(bootstrap_servers=bootstrap) as producer:
+        producer.send(topic, b"connected").get(timeout=30)
+        started = time.perf_counter()
+        for number, flight in enumerate(flights):
+            time.sleep(max(started + number / rate - time.perf_counter(), 0))
+            producer.send(topic, flight.value, flight.key, on_delivery=Stopwatch(latencies))
+        producer.flush()
+    return sorted(latencies)
 
 
 class Stopwatch:
