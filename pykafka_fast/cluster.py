@@ -206,8 +206,8 @@ class ClusterSnapshot:
 
     @property
     def controller(self) -> Broker | None:
-        """The cluster's controller."""
-        return self._brokers.get(self._controller_id)
+        """The cluster's controller; bootstrap servers are not known to be it."""
+        return self._brokers.get(self._controller_id) if self._controller_id >= 0 else None
 
     def topic(self, name: str) -> TopicMetadata | None:
         """Everything known about a topic."""

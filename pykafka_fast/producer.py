@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
 from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, TOO_LARGE, ProducerBase
@@ -26,6 +27,7 @@ from .errors import (
     message_of,
 )
 from .lifecycle import Lifecycle, check_close_timeout
+from .options import OPTIONS
 from .partitioner import adapt as adapt_partitioner
 from .serializer import adapt as adapt_serializer
 from .types import ProducerRecord, TopicPartition, check_topic
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from ._core.accumulator import Topic
+    from .cluster import ClusterSnapshot
     from .producer_options import ProducerOptions
     from .types import HeaderList
 
@@ -54,6 +57,9 @@ class KafkaProducer(ProducerBase):
         UnrecognizedConfigError: an option nobody knows.
         KafkaConfigurationError: a value an option does not take, or options that contradict each other.
     """
+
+    #: Every option with the value it has unless it is given (kafka-python's name).
+    DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = MappingProxyType({o.name: o.default for o in OPTIONS.values()})
 
     def __init__(self, **configs: Unpack[ProducerOptions]) -> None:
         config = resolve(configs)
@@ -86,18 +92,24 @@ class KafkaProducer(ProducerBase):
         self._set_direct(not self._closed and self._fast_path_applies())
 
     def __repr__(self) -> str:
-        return f"<KafkaProducer client_id={self.config['client_id']} transactional_id={self.config['transactional_id']}>"
+        config = self.config
+        return f"<KafkaProducer client_id={config['client_id']} transactional_id={config['transactional_id']}>"
+
+    @property
+    def _metadata(self) -> ClusterSnapshot:  # tracers read its controller
+        return self._lifecycle.metadata.snapshot
 
     # ---- send ------------------------------------------------------------------------------------------------------
 
-    def _send(self, topic: str | ProducerRecord, value: Any, key: Any, headers: HeaderList | None, partition: int | None,
-              timestamp_ms: int | None, on_delivery: Callable[..., object] | None, chosen: int) -> RecordFuture:
+    def _send(self, topic: str | ProducerRecord, value: Any, key: Any, headers: HeaderList | None,
+              partition: int | None, timestamp_ms: int | None, on_delivery: Callable[..., object] | None,
+              chosen: int) -> RecordFuture:
         """send() where the fast path does not apply: interceptors, then the eight steps."""
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
         if isinstance(topic, ProducerRecord):
             if any(it is not None for it in (value, key, headers, partition, timestamp_ms)):
-                raise TypeError("a ProducerRecord is sent alone: value, key, headers, partition and timestamp are in it")
+                raise TypeError("a ProducerRecord is sent alone: value, key, headers, partition, timestamp are in it")
             record = topic
         else:
             if headers is not None and not isinstance(headers, list):
@@ -107,7 +119,8 @@ class KafkaProducer(ProducerBase):
             record = self._interceptors.on_send(record)
         return self._do_send(record, on_delivery, chosen)
 
-    def _do_send(self, record: ProducerRecord, on_delivery: Callable[..., object] | None, chosen: int = -1) -> RecordFuture:
+    def _do_send(self, record: ProducerRecord, on_delivery: Callable[..., object] | None,
+                 chosen: int = -1) -> RecordFuture:
         """The eight steps of the specification. `chosen`: a partition that a first try of the fast path settled on."""
         deadline = time.monotonic() + self._max_block_s
         partition = record.partition
@@ -120,7 +133,7 @@ class KafkaProducer(ProducerBase):
             # 3. Choose a partition: the record's, the user's partitioner's, or None for one of the built-in ones.
             partition = self._choose_partition(record, key, value, handle, chosen)
             record.freeze()
-            # 4. The record's size against max_request_size and buffer_memory: checked by the append, before anything else.
+            # 4. Its size against max_request_size and buffer_memory: checked by the append, before anything else.
             # 5. Put callback and interceptors together.
             notify = on_delivery is not None or self._interceptors.acknowledges
             # 6. Tell the transaction manager, before the append, so that a refusal leaves nothing behind.
@@ -184,7 +197,8 @@ class KafkaProducer(ProducerBase):
             self._lifecycle.delivery.ensure_started()
         headers = record.headers or None
         while True:
-            outcome = self._append(handle, value, key, headers, partition, record.timestamp, on_delivery, notify, deadline)
+            outcome = self._append(
+                handle, value, key, headers, partition, record.timestamp, on_delivery, notify, deadline)
             if isinstance(outcome, RecordFuture):
                 return outcome
             if outcome == NEED_METADATA:  # forgotten since step 1
@@ -208,8 +222,8 @@ class KafkaProducer(ProducerBase):
                     "less in callbacks, or raise max_block_ms")
             return BufferExhaustedError(
                 f"no memory for a record for topic {topic!r} within max_block_ms={options['max_block_ms']}: "
-                f"{stats['acquired']} of buffer_memory={stats['budget']} bytes wait for the brokers, {stats['waiting']} "
-                "threads wait for memory; send more slowly, or raise buffer_memory or max_block_ms")
+                f"{stats['acquired']} of buffer_memory={stats['budget']} bytes wait for the brokers, "
+                f"{stats['waiting']} threads wait for memory; send more slowly, or raise buffer_memory or max_block_ms")
         if outcome == CLOSED:
             return ProducerClosedError("the producer was closed while a send was in progress")
         return MemoryError("the system has no memory left for a record")
@@ -276,7 +290,7 @@ class KafkaProducer(ProducerBase):
             lifecycle.abandon(repr(self))
 
     def partitions_for(self, topic: str) -> set[int]:
-        """The topic's partitions, waiting up to ``max_block_ms`` for its metadata (KIP-526: only this topic is asked for).
+        """The topic's partitions, waiting up to ``max_block_ms`` for its metadata (KIP-526: only it is asked for).
 
         Raises:
             KafkaTimeoutError: not known in time; says what was wrong with each broker.
