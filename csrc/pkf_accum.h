@@ -116,6 +116,7 @@ struct pkf_accum {
     pkf_pool *pool;
     pkf_wakeup wakeup;             // wakes the wire thread
     _Atomic uint32_t closed;       // no more appends
+    _Atomic uint32_t forked;       // inherited from the parent process: pkf_fork.h
     _Atomic uint32_t forcing;      // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
     _Atomic uint32_t cookies;      // waiting for delivery

@@ -41,7 +41,7 @@ enum {
 };
 
 // Those of errors.ClientCode that arise in C.
-enum { PKF_CODE_TIMEOUT = -1000, PKF_CODE_CLOSED_FORCEFULLY = -1005, PKF_CODE_BATCH_REJECTED = -1012 };
+enum { PKF_CODE_TIMEOUT = -1000, PKF_CODE_CLOSED_FORCEFULLY = -1005, PKF_CODE_FORKED = -1007, PKF_CODE_BATCH_REJECTED = -1012 };
 
 typedef struct pkf_accum pkf_accum;
 typedef struct pkf_partition pkf_partition;

@@ -36,6 +36,7 @@ int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id)
     pkf_node *node = calloc(1, sizeof *node);
     if (node == NULL) return -1;
     node->id = id;
+    atomic_init(&node->fd, -1);
     pthread_mutex_lock(&wire->nodes_lock);
     int32_t index = make_room_for_node_locked(wire) ? wire->node_count++ : -1;
     if (index >= 0) wire->nodes[index] = node;

@@ -24,6 +24,7 @@ void pkf_wire_connect(pkf_wire *wire, pkf_command *command)
                               command->correlation, &config, wire->now);
     node->asked = false;
     if (node->conn == NULL) return;
+    atomic_store(&node->fd, command->fd);
     command->fd = -1;
     pkf_wire_explain(node, NULL);
     pkf_count(&wire->counters.connections_created, 1);
@@ -55,6 +56,7 @@ void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const cha
 {
     pkf_conn *conn = node->conn;
     node->conn = NULL;
+    atomic_store(&node->fd, -1);
     node->asked = false;
     pkf_wire_report(wire, PKF_EVENT_CONNECTION_LOST, node->id, code, text);
     fail_requests(wire, conn, code == PKF_E_TIMEOUT ? REQUEST_TIMED_OUT : NETWORK_EXCEPTION, text);

@@ -35,6 +35,7 @@ typedef struct pkf_node {
     char *trouble;       // malloc: why there is no connection, or NULL
     int64_t throttled_until;
     pkf_conn *conn;      // NULL while there is none
+    _Atomic int fd;      // its descriptor, -1 while there is none; for a forked child
     pkf_partition *ready_head, *ready_tail;
     pkf_node_counters counters;
 } pkf_node;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import math
+import os
 import threading
 import time
 import warnings
@@ -215,6 +216,7 @@ class Lifecycle:
     def guard(self, producer: Any) -> None:
         """Deliver for a bounded time when the interpreter ends without close()."""
         self._producer = weakref.ref(producer)
+        _alive.add(self)
         atexit.register(self._at_exit)
 
     def _at_exit(self) -> None:
@@ -226,11 +228,49 @@ class Lifecycle:
         """The producer was collected without close(): say so, and end its threads without waiting here."""
         atexit.unregister(self._at_exit)
         if not self._started:
-            self.delivery.close(0)
-            self._sender.stop()
+            self.discard()
             return
         warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
         try:
             threading.Thread(target=self.close, args=(_AT_EXIT_S,), name="abandoned-producer", daemon=True).start()
         except RuntimeError:  # the interpreter is ending; its threads end with it
             logger.debug("no thread could be started to end %s", name)
+
+    def discard(self) -> None:
+        """End what never began: nothing was sent, nobody waits."""
+        self.delivery.close(0)
+        self._sender.stop()
+        self._ended = True
+
+    def orphan(self) -> Any:
+        """In a forked child: leave everything to the parent, without asking for a lock that its threads may have held.
+
+        Returns:
+            The producer, or None if it was collected. It needs another lifecycle.
+        """
+        _inherited.append(self)
+        atexit.unregister(self._at_exit)
+        self.accumulator.orphan()
+        self._wire.orphan()
+        self._sender.abandon()
+        return self._producer()
+
+
+_alive: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+_inherited: list[Lifecycle] = []  # never collected
+
+
+def _orphan_all() -> None:
+    """In a forked child: records of the parent are its own, and producers begin anew."""
+    for lifecycle in list(_alive):
+        try:
+            producer = lifecycle.orphan()
+            _alive.discard(lifecycle)
+            if producer is not None:
+                producer._begin_anew()
+        except Exception:
+            logger.exception("A producer of the parent process cannot be used in this one")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_orphan_all)

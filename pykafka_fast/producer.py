@@ -70,11 +70,25 @@ class KafkaProducer(ProducerBase):
             None if config.value_serializer is None else adapt_serializer(config.value_serializer, "value"))
         self._partition = None if isinstance(config.partitioner, str) else adapt_partitioner(config.partitioner)
         self._transactions: Any = None
-        self._lifecycle = Lifecycle(config)
-        self._interceptors = self._lifecycle.interceptors
+        self._resolved = config
         self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lifecycle = Lifecycle(self._resolved)
+        self._interceptors = self._lifecycle.interceptors
         self._open(self._lifecycle.accumulator, self._fast_path_applies(), self._lifecycle.delivery.ensure_started)
         self._lifecycle.guard(self)
+
+    def _begin_anew(self) -> None:
+        """In a forked child: connections, producer id and buffers of its own, from the first send on."""
+        closed, self._closed = self._closed, True  # should there be no descriptors left for it
+        self._set_direct(False)
+        self._begin()
+        if closed:
+            self._set_direct(False)
+            self._lifecycle.discard()
+        self._closed = closed
 
     def _fast_path_applies(self) -> bool:
         """The extension type's send() does it all: nothing of the user's runs, nothing has to be told."""

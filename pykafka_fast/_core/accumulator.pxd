@@ -6,6 +6,7 @@ cdef class Accumulator:
     cdef pkf_accum *c      # a reference of ours; never NULL after construction
     cdef dict by_name      # str -> Topic; put-if-absent under the lock below
     cdef object lock       # threading.Lock around the making of topics
+    cdef object __weakref__
 
 
 cdef class Topic:

@@ -5,6 +5,7 @@ import threading
 import time
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
@@ -18,6 +19,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_hurry,
     pkf_accum_live,
     pkf_accum_new,
+    pkf_accum_orphan,
     pkf_accum_pushed,
     pkf_accum_unref,
     pkf_accum_wait_batch,
@@ -128,6 +130,11 @@ cdef class Accumulator:
     def close(self):
         """No more appends; who waits for memory is woken and refused."""
         pkf_accum_close(self.c)
+
+    def orphan(self):
+        """In a forked child: leave all to the parent. Futures of its records fail; nothing else may be called any more."""
+        pkf_accum_orphan(self.c)
+        Py_INCREF(self)  # never freed here: the parent's threads may have held any lock
 
     def pool_stats(self):
         """The figures of the pool, by the names of csrc/pkf_slab.h."""

@@ -200,6 +200,7 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_accum_config config
         pkf_pool *pool
         uint32_t closed
+        uint32_t forked
         uint32_t forcing
         uint32_t cookies
         uint64_t delivery_thread
@@ -382,3 +383,9 @@ cdef extern from "pkf_round.h" nogil:
     void pkf_wire_command(pkf_wire *wire, pkf_command *command) noexcept
     pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report) noexcept
     void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima) noexcept
+
+cdef extern from "pkf_fork.h" nogil:
+    void pkf_accum_orphan(pkf_accum *accum) noexcept
+    void pkf_wire_orphan(pkf_wire *wire) noexcept
+    bint pkf_batch_inherited(const pkf_batch *batch) noexcept
+    void pkf_batch_orphan(pkf_batch *batch) noexcept

@@ -64,6 +64,8 @@ cdef class Deliveries:
         while batch != NULL:
             following = batch.completed_next
             deliver_batch(self, accum, batch)
+            if accum.forked:
+                return False  # a callback forked: this is the child, where nothing is to be delivered
             batch = following
         for loop, futures in self.loops.items():
             wake_loop(loop, futures)
@@ -78,6 +80,8 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
     batch.cookie_count = 0
     for i in range(count):
         deliver_cookie(self, &cookies[i])
+        if accum.forked:
+            return None
     free(cookies)
     cdef pkf_listener *listener = pkf_accum_take_listeners(accum, batch)
     cdef pkf_listener *following
@@ -85,6 +89,8 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
         while listener != NULL:
             following = listener.next
             deliver_listener(self, listener)
+            if accum.forked:
+                return None
             listener = following
         listener = pkf_accum_take_listeners(accum, batch)
     pkf_accum_delivered(accum, batch, count)

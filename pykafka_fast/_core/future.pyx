@@ -24,7 +24,9 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_wait_batch,
     pkf_batch,
     pkf_batch_follow,
+    pkf_batch_inherited,
     pkf_batch_new_failed,
+    pkf_batch_orphan,
     pkf_batch_record_code,
     pkf_batch_ref,
     pkf_batch_set_offset,
@@ -61,7 +63,10 @@ def forget_starter(Accumulator accumulator not None):
 cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept:
     """The batch that decides about the record, after any splits, and the record's index there."""
     index[0] = slot.index
-    return pkf_batch_follow(slot.batch, index)
+    cdef pkf_batch *batch = pkf_batch_follow(slot.batch, index)
+    if pkf_batch_inherited(batch):
+        pkf_batch_orphan(batch)
+    return batch
 
 
 cdef bint slot_done(const pkf_slot *slot) noexcept:
@@ -383,6 +388,8 @@ cdef RecordFuture listen(RecordFuture future, Listener listener):
 cdef bint attach(Listener listener) except -1:
     cdef int32_t index
     cdef pkf_batch *batch = settled_at(&listener.future.slot, &index)
+    if pkf_batch_inherited(batch):
+        return False
     start = starters.get(<uintptr_t> listener.future.slot.batch.accum)
     if start is not None:
         start()

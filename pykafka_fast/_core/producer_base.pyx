@@ -43,6 +43,7 @@ from pykafka_fast._core.csrc cimport (
 )
 from pykafka_fast._core.future cimport RecordFuture, new_future
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
+from pykafka_fast.errors import ProducerForkedError
 
 cdef extern from "Python.h":
     bint PyCallable_Check(object o)
@@ -234,6 +235,8 @@ cdef class ProducerBase:
         NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED.
         """
         cdef int32_t chosen
+        if handle.accumulator is not self._accumulator:
+            raise ProducerForkedError("the process was forked while this record was being sent; send it again")
         return append_record(
             self, handle, value, key, headers, partition, timestamp_ms, on_delivery, notify, deadline, &chosen)
 

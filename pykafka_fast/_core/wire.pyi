@@ -144,6 +144,8 @@ class Wire:
         """Fail everything that is not done and close the connections."""
     def stop(self) -> None:
         """End the thread and wait for it. Everything must be done (abort does that)."""
+    def orphan(self) -> None:
+        """In a forked child: close our copies of the descriptors and leave all else to the parent."""
     def kick(self) -> None:
         """Make the wire thread look around now."""
     def live_count(self) -> int:

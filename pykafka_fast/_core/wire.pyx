@@ -3,6 +3,7 @@
 
 from enum import IntEnum
 
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, malloc
 from libc.string cimport memcpy, strdup, strncpy
@@ -45,6 +46,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_wire_join,
     pkf_wire_maxima,
     pkf_wire_new,
+    pkf_wire_orphan,
     pkf_wire_report_node,
     pkf_wire_start,
     pkf_wire_take_maxima,
@@ -359,6 +361,11 @@ cdef class Wire:
         with nogil:
             pkf_wire_join(self.c)
         self.stopped = True
+
+    def orphan(self):
+        """In a forked child: close our copies of the descriptors and leave all else to the parent."""
+        pkf_wire_orphan(self.c)
+        Py_INCREF(self)  # never freed here: the parent's threads may have held any lock
 
     def kick(self):
         """Make the wire thread look around now."""
