@@ -44,7 +44,8 @@ typedef struct rig {
 static inline pkf_partition *rig_part(rig *r, int32_t index) { return atomic_load(&r->topic->parts)[index]; }
 
 static inline void rig_open(rig *r, const pkf_accum_config *accum, const pkf_wire_config *wire, int32_t partitions) {
-    int32_t leaders[64];
+    int32_t leaders[256];
+    NEED(partitions <= 256);
     memset(r, 0, sizeof *r);
     r->events_end = &r->events;
     r->partitions = partitions;
