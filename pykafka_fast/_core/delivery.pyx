@@ -11,8 +11,10 @@ from libc.stdlib cimport free
 from pykafka_fast._core.accumulator cimport Accumulator
 from pykafka_fast._core.csrc cimport (
     PKF_E_CLOSED,
+    PKF_OK,
     pkf_accum,
     pkf_accum_delivered,
+    pkf_accum_listen,
     pkf_accum_take_listeners,
     pkf_accum_wait_done,
     pkf_batch,
@@ -23,11 +25,10 @@ from pykafka_fast._core.future cimport (
     LOOP,
     Listener,
     RecordFuture,
-    attach,
     metadata_of,
     run_listener,
-    slot_done,
     slot_exception,
+    undecided_at,
     wake_loop,
 )
 
@@ -84,14 +85,10 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
             return None
     free(cookies)
     cdef pkf_listener *listener = pkf_accum_take_listeners(accum, batch)
-    cdef pkf_listener *following
     while listener != NULL:
-        while listener != NULL:
-            following = listener.next
-            deliver_listener(self, listener)
-            if accum.forked:
-                return None
-            listener = following
+        deliver_listeners(self, accum, listener)
+        if accum.forked:
+            return None
         listener = pkf_accum_take_listeners(accum, batch)
     pkf_accum_delivered(accum, batch, count)
 
@@ -112,13 +109,28 @@ cdef object deliver_cookie(Deliveries self, pkf_cookie *cookie):
         logger.exception("Error processing callback")
 
 
-cdef object deliver_listener(Deliveries self, pkf_listener *attached):
-    cdef Listener listener = <Listener> attached.object
-    Py_DECREF(listener)
-    free(attached)
-    if not slot_done(&listener.future.slot):  # its batch was split: the piece will tell
-        if attach(listener):
-            return None
+cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *attached):
+    """All listeners of a batch, in order. After a split those of a piece that is not done wait there, and with them all
+    that follow, whatever became of their own: otherwise they would overtake."""
+    cdef pkf_batch *waiting = NULL
+    cdef pkf_listener *following
+    cdef Listener listener
+    while attached != NULL:
+        following = attached.next
+        listener = <Listener> attached.object
+        free(attached)
+        if waiting == NULL:
+            waiting = undecided_at(&listener.future.slot)
+        if waiting == NULL or pkf_accum_listen(accum, waiting, <void *> listener) != PKF_OK:
+            Py_DECREF(listener)
+            waiting = NULL
+            deliver_listener(self, listener)
+            if accum.forked:
+                return None
+        attached = following
+
+
+cdef object deliver_listener(Deliveries self, Listener listener):
     if listener.kind == LOOP:
         self.loops.setdefault(listener.f, []).append(listener.args)
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from pykafka_fast._core.csrc cimport pkf_slot
+from pykafka_fast._core.csrc cimport pkf_batch, pkf_slot
 
 
 cdef class RecordFuture:
@@ -26,9 +26,8 @@ cdef enum:
 
 
 cdef RecordFuture new_future()
-cdef bint slot_done(const pkf_slot *slot) noexcept
 cdef object slot_exception(const pkf_slot *slot)
 cdef RecordMetadata metadata_of(const pkf_slot *slot)
-cdef bint attach(Listener listener) except -1
+cdef pkf_batch *undecided_at(const pkf_slot *slot) noexcept
 cdef object run_listener(Listener listener)
 cdef object wake_loop(loop, list futures)

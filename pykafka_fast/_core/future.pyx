@@ -69,6 +69,13 @@ cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept:
     return batch
 
 
+cdef pkf_batch *undecided_at(const pkf_slot *slot) noexcept:
+    """The batch the record waits for; NULL when its outcome is known."""
+    cdef int32_t index
+    cdef pkf_batch *batch = settled_at(slot, &index)
+    return NULL if pkf_batch_state(batch) & PKF_DONE else batch
+
+
 cdef bint slot_done(const pkf_slot *slot) noexcept:
     cdef int32_t index
     return (pkf_batch_state(settled_at(slot, &index)) & PKF_DONE) != 0
