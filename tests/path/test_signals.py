@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl-C and SIGTERM during every call that blocks: raised within 200 ms, and the producer stays usable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pykafka_fast import KafkaProducer
+from pykafka_fast.errors import BufferExhaustedError, ClosedForcefullyError
+from pykafka_fast.testing import EmbeddedBroker
+from tests.path.conftest import Make, check_balance
+from tools.brokers.processes import free_port
+
+
+def interrupted(call: Callable[[], object], after: float = 0.15) -> float:
+    """Run it in the main thread, send SIGINT while it blocks; seconds from the signal to KeyboardInterrupt."""
+    sent: list[float] = []
+
+    def send() -> None:
+        time.sleep(after)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        return time.monotonic() - sent[0]
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def stalled(broker: EmbeddedBroker, make: Make) -> tuple[EmbeddedBroker, KafkaProducer]:
+    """A producer with one record delivered and the broker held."""
+    producer = make(broker, linger_ms=0, buffer_memory=64 << 10, max_block_ms=30_000)
+    producer.send("t", b"x", partition=0).get(timeout=10)
+    broker.hold("Produce")
+    return broker, producer
+
+
+def usable(broker: EmbeddedBroker, producer: KafkaProducer) -> None:
+    broker.release()
+    assert producer.send("t", b"after", partition=0).get(timeout=10).offset > 0
+
+
+def test_get(stalled: tuple[EmbeddedBroker, KafkaProducer]) -> None:
+    broker, producer = stalled
+    future = producer.send("t", b"x", partition=0)
+    assert interrupted(future.get) < 0.2
+    usable(broker, producer)
+    assert future.succeeded()
+
+
+def test_flush(stalled: tuple[EmbeddedBroker, KafkaProducer]) -> None:
+    broker, producer = stalled
+    future = producer.send("t", b"x", partition=0)
+    assert interrupted(producer.flush) < 0.2
+    lingering = producer._lifecycle.accumulator
+    usable(broker, producer)
+    assert future.succeeded()
+    assert lingering.wait_live(5)
+
+
+def test_send_that_waits_for_memory(broker: EmbeddedBroker, make: Make) -> None:
+    told: list[Any] = []
+
+    class Watching:
+        def on_send(self, record: Any) -> Any:
+            return record
+
+        def on_send_error(self, record: Any, topic_partition: Any, error: BaseException) -> None:
+            told.append(error)
+
+    producer = make(broker, linger_ms=0, buffer_memory=64 << 10, max_block_ms=100, interceptors=[Watching()])
+    producer.send("t", b"x", partition=0).get(timeout=10)
+    broker.hold("Produce")
+    while not isinstance(producer.send("t", bytes(8000)).exception, BufferExhaustedError):
+        pass
+    del told[:]
+    metrics = producer.metrics()
+    assert metrics is not None
+    before = metrics["producer-metrics"]["record-error-total"]
+    producer._max_block_s = 30.0
+    assert interrupted(lambda: producer.send("t", bytes(8000))) < 0.2
+    assert [type(error) for error in told] == [KeyboardInterrupt]
+    metrics = producer.metrics()
+    assert metrics is not None
+    assert metrics["producer-metrics"]["record-error-total"] == before + 1
+    assert producer._lifecycle.accumulator.pool_stats()["waiting"] == 0
+    usable(broker, producer)
+    producer.flush(timeout=10)
+    check_balance(producer)
+
+
+def test_send_that_waits_for_metadata(make: Make) -> None:
+    producer = make(f"127.0.0.1:{free_port()}", max_block_ms=30_000)
+    assert interrupted(lambda: producer.send("t", b"x")) < 0.2
+    assert interrupted(lambda: producer.partitions_for("t")) < 0.2
+
+
+def test_send_that_waits_for_callbacks(broker: EmbeddedBroker, make: Make) -> None:
+    go_on = threading.Event()
+    producer = make(broker, linger_ms=0, max_block_ms=30_000)
+    producer.send("t", b"x", on_delivery=lambda *_: go_on.wait(20))
+    ignore = lambda *_: None  # noqa: E731
+    while not producer._lifecycle.accumulator.callbacks_full():
+        producer.send("t", b"x", on_delivery=ignore)
+    assert interrupted(lambda: producer.send("t", b"x", on_delivery=ignore)) < 0.2
+    go_on.set()
+    assert producer.send("t", b"x", on_delivery=ignore).get(timeout=20)
+
+
+def test_close(stalled: tuple[EmbeddedBroker, KafkaProducer]) -> None:
+    """It ends the producer all the same, and says what was lost."""
+    broker, producer = stalled
+    future = producer.send("t", b"x", partition=0)
+    assert interrupted(producer.close) < 1.0
+    assert isinstance(future.exception, ClosedForcefullyError)
+    check_balance(producer)
+    broker.release()
+
+
+def test_a_handler_that_does_not_raise_lets_the_call_go_on(stalled: tuple[EmbeddedBroker, KafkaProducer]) -> None:
+    broker, producer = stalled
+    future = producer.send("t", b"x", partition=0)
+    handled: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: (handled.append(number), broker.release()))
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        future.get(timeout=10)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert handled == [signal.SIGUSR1]
+
+
+def test_send_in_a_signal_handler(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=0)
+    producer.send("t", b"x").get(timeout=10)
+    futures: list[Any] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: futures.append(producer.send("t", b"handler")))
+    try:
+        stop = time.monotonic() + 0.5
+        while time.monotonic() < stop:
+            signal.raise_signal(signal.SIGUSR1)
+            futures.append(producer.send("t", b"main"))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    producer.flush(timeout=10)
+    assert all(future.succeeded() for future in futures)
+    assert broker.record_count("t") == len(futures) + 1
+
+
+def test_sigterm_with_a_handler_that_closes(broker: EmbeddedBroker) -> None:
+    program = textwrap.dedent("""
+        import signal, sys, time
+        from pykafka_fast import KafkaProducer
+
+        producer = KafkaProducer(bootstrap_servers=sys.argv[1], linger_ms=60_000)
+
+        def stop(*_):
+            producer.close(timeout=10)
+            sys.exit(0)
+
+        signal.signal(signal.SIGTERM, stop)
+        for i in range(1000):
+            producer.send("t", b"%d" % i)
+        print("sent", flush=True)
+        time.sleep(20)
+        sys.exit(1)
+    """)
+    command = [sys.executable, "-c", program, broker.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "sent\n"
+        process.terminate()
+        assert process.wait(10) == 0
+    assert broker.record_count("t") == 1000
