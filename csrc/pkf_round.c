@@ -215,7 +215,8 @@ static int64_t next_moment(pkf_wire *wire)
     for (int32_t i = 0; i < wire->node_count; i++) {
         pkf_node *node = wire->nodes[i];
         int64_t due = node->conn ? pkf_wire_check_times(wire, node) : PKF_NEVER;
-        if (pkf_wire_can_serve(wire, node)) due = wire->now; // it became ready after its turn
+        bool needs_connection = node->ready_head && node->conn == NULL && !node->asked;
+        if (needs_connection || pkf_wire_can_serve(wire, node)) due = wire->now; // since its turn
         if (node->ready_head && node->throttled_until > wire->now && node->throttled_until < due) due = node->throttled_until;
         if (due < at) at = due;
     }
