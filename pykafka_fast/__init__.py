@@ -3,7 +3,8 @@
 
 import logging
 
-from ._core.future import RecordFuture, RecordMetadata
+from ._core.future import RecordFuture
+from ._core.metadata import RecordMetadata
 from .interceptor import ProducerInterceptor
 from .partitioner import Partitioner
 from .producer import KafkaProducer

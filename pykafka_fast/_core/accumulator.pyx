@@ -132,7 +132,7 @@ cdef class Accumulator:
         pkf_accum_close(self.c)
 
     def orphan(self):
-        """In a forked child: leave all to the parent. Futures of its records fail; nothing else may be called any more."""
+        """In a forked child: leave all to the parent. Futures of its records fail; call nothing else any more."""
         pkf_accum_orphan(self.c)
         Py_INCREF(self)  # never freed here: the parent's threads may have held any lock
 

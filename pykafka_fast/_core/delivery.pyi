@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from .accumulator import Accumulator
-from .future import RecordMetadata
+from .metadata import RecordMetadata
 
 class Deliveries:
     """The work of the delivery thread: wait for completed batches, run what is attached to their records."""

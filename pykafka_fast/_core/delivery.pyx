@@ -21,16 +21,8 @@ from pykafka_fast._core.csrc cimport (
     pkf_cookie,
     pkf_listener,
 )
-from pykafka_fast._core.future cimport (
-    LOOP,
-    Listener,
-    RecordFuture,
-    metadata_of,
-    run_listener,
-    slot_exception,
-    undecided_at,
-    wake_loop,
-)
+from pykafka_fast._core.future cimport LOOP, Listener, RecordFuture, run_listener, wake_loop
+from pykafka_fast._core.metadata cimport metadata_of, slot_exception, undecided_at
 
 logger = logging.getLogger("pykafka_fast.delivery")
 

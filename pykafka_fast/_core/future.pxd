@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-from pykafka_fast._core.csrc cimport pkf_batch, pkf_slot
+from pykafka_fast._core.csrc cimport pkf_slot
 
 
 cdef class RecordFuture:
     cdef pkf_slot slot   # slot.batch: a reference of ours; NULL until the append filled it
-
-
-cdef class RecordMetadata:
-    cdef pkf_slot slot   # likewise
 
 
 cdef class Listener:
@@ -26,8 +22,5 @@ cdef enum:
 
 
 cdef RecordFuture new_future()
-cdef object slot_exception(const pkf_slot *slot)
-cdef RecordMetadata metadata_of(const pkf_slot *slot)
-cdef pkf_batch *undecided_at(const pkf_slot *slot) noexcept
 cdef object run_listener(Listener listener)
 cdef object wake_loop(loop, list futures)

@@ -1,56 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller holds of a record: its future, its metadata, and what is attached to them."""
+"""What a caller holds of a record: its future, and what is attached to it."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, final
 
 from ..errors import KafkaError
 from ..types import TopicPartition
 from .accumulator import Accumulator
-
-@final
-class RecordMetadata:
-    """Where a record went: kafka-python's named tuple of nine fields, its values computed when they are read.
-
-    offset is -1 when unknown (acks=0, a recognised duplicate, a failure); timestamp is the broker's under
-    LogAppendTime, else the record's, in ms, -1 on failure; sizes are in bytes, -1 for what is absent.
-    """
-
-    _fields: tuple[str, ...]
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        topic_partition: TopicPartition | None = None,
-        offset: int = -1,
-        timestamp: int = -1,
-        checksum: None = None,
-        serialized_key_size: int = -1,
-        serialized_value_size: int = -1,
-        serialized_header_size: int = -1,
-    ) -> None: ...
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def topic_partition(self) -> TopicPartition: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def checksum(self) -> None: ...
-    @property
-    def serialized_key_size(self) -> int: ...
-    @property
-    def serialized_value_size(self) -> int: ...
-    @property
-    def serialized_header_size(self) -> int: ...
-    def _asdict(self) -> dict[str, Any]: ...
-    def __iter__(self) -> Iterator[Any]: ...
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Any: ...
+from .metadata import RecordMetadata
 
 @final
 class RecordFuture:

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..types import HeaderList, ProducerRecord
 from .accumulator import Accumulator, Topic
-from .future import RecordFuture, RecordMetadata
+from .future import RecordFuture
+from .metadata import RecordMetadata
 
 NEED_METADATA: int
 TOO_LARGE: int

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pykafka_fast._core.future import RecordFuture, RecordMetadata, failed_future, metadata_without_offset
+from pykafka_fast._core.future import RecordFuture, failed_future, metadata_without_offset
+from pykafka_fast._core.metadata import RecordMetadata
 from pykafka_fast.errors import ClientCode, KafkaError, client_errors, exception_for, kafka_errors
 from tests.core.stage import Stage
 
