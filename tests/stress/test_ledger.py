@@ -27,6 +27,9 @@ pytestmark = pytest.mark.stress
 SECONDS = float(os.environ.get("STRESS_SECONDS", "12"))
 PARTITIONS = 6
 THREADS = 8
+# Behind a batch that expired there may be one that was written: it is tried again under its old sequence, and if the
+# broker refuses that, it was not.
+REFUSED_SEQUENCE = "answered OUT_OF_ORDER_SEQUENCE_NUMBER"
 
 
 class Faults:
@@ -129,7 +132,7 @@ class Sending(threading.Thread):
         time.sleep(self._rng.uniform(0, 0.02))
 
 
-def play(seed: int, **options: object) -> tuple[int, int]:
+def play(seed: int, may_expire: bool, **options: object) -> tuple[int, int]:
     """One run; how many records were sent, and how many of them failed."""
     rng = random.Random(seed)
     with EmbeddedBroker(topics={"t": PARTITIONS}, brokers=3, max_message_bytes=60_000) as broker:
@@ -153,7 +156,7 @@ def play(seed: int, **options: object) -> tuple[int, int]:
         check_balance(producer)
         assert threads_of(producer) == []
         check(read_topic(broker.address, "t"), *(thread.ledger for thread in threads))
-        assert broker.violations == []
+        assert [problem for problem in broker.violations if not (may_expire and REFUSED_SEQUENCE in problem)] == []
         return sum(len(t.ledger.entries) for t in threads), sum(len(t.ledger.failures()) for t in threads)
 
 
@@ -165,12 +168,12 @@ def drawn() -> int:
 
 @pytest.mark.timeout(SECONDS + 110)
 def test_nothing_fails_for_good() -> None:
-    sent, failed = play(drawn(), request_timeout_ms=1000, delivery_timeout_ms=60_000)
+    sent, failed = play(drawn(), False, request_timeout_ms=1000, delivery_timeout_ms=60_000)
     assert sent > 1000
     assert failed <= sent // 100  # only of sends that waited for memory too long
 
 
 @pytest.mark.timeout(SECONDS + 110)
 def test_records_that_expire_are_told_of() -> None:
-    sent, _ = play(drawn(), request_timeout_ms=200, delivery_timeout_ms=400)
+    sent, _ = play(drawn(), True, request_timeout_ms=200, delivery_timeout_ms=400)
     assert sent > 1000
