@@ -118,6 +118,33 @@ static void an_idle_thread_sleeps(void) {
     finish();
 }
 
+// A throttled broker's connection is closed for being idle while a record waits for it: a new one is asked for at once.
+static void an_idle_connection_that_is_needed_is_asked_for(void) {
+    static peer_request request;
+    static peer_response out;
+    pkf_accum_config accum = RIG_ACCUM;
+    pkf_wire_config wire = RIG_WIRE;
+    wire.idle_timeout_ns = 50 * RIG_MS;
+    rig_open(&r, &accum, &wire, 1);
+    rig_lead(&r, 0, 1);
+    int peer = rig_connect(&r, 0, 12);
+    NEED(pkf_wire_start(r.wire) == PKF_OK);
+    pkf_slot slots[2] = {rig_append(&r, 0, "a")};
+    NEED(peer_receive(peer, &request, PEER_WAIT_MS) == 1);
+    peer_answer a = PEER_ANSWER;
+    peer_build(&out, &request, &a, 60000);
+    peer_send(peer, out.bytes, out.size);
+    wait_for(&slots[0]);
+    slots[1] = rig_append(&r, 0, "b");
+    pkf_event *event = rig_event_within(&r, PKF_EVENT_NEED_CONNECTION, 5000);
+    NEED(event);
+    pkf_event_free(event);
+    rig_forget(&slots[0]), rig_forget(&slots[1]);
+    free(request.frame);
+    close(peer);
+    rig_stop_and_close(&r);
+}
+
 // ---- the end ----
 
 typedef struct appender {
@@ -172,7 +199,11 @@ static void close_under_load_delivers_what_was_accepted(void) {
 
 // An append that found the accumulator open holds its partition's lock: the wire waits for it before it looks.
 static void drained_waits_for_appends_under_way(void) {
+    pkf_slot slot;
     start(0, 1 << 20);
+    NEED(append(0, 0, 0, &slot) == PKF_OK);
+    wait_for(&slot); // the wire has done all that was asked of it
+    rig_forget(&slot);
     pthread_mutex_lock(&rig_part(&r, 5)->lock);
     pkf_accum_close(r.accum);
     rig_command(&r, PKF_COMMAND_CLOSE, 0, 0, 0);
@@ -252,6 +283,7 @@ int main(void) {
     waiting_for_memory_sends_everything();
     lingering_ends_by_itself();
     an_idle_thread_sleeps();
+    an_idle_connection_that_is_needed_is_asked_for();
     close_under_load_delivers_what_was_accepted();
     drained_waits_for_appends_under_way();
     closing_twice_is_answered_twice();
