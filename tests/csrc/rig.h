@@ -228,7 +228,7 @@ static inline pkf_slot rig_append(rig *r, int32_t partition, const char *value) 
     pkf_slot slot = {.batch = NULL};
     pkf_append append = rig_record(r, partition, value, &slot);
     NEED(rig_append_some(r->accum, &append, false) == PKF_OK);
-    if (slot.index == 0) slot.batch->created_ns += r->skew_ns;
+    if (r->skew_ns && slot.index == 0) slot.batch->created_ns += r->skew_ns;
     return slot;
 }
 
