@@ -252,7 +252,9 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
             atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
         atomic_fetch_add_explicit(&batch->accum->cookies, 1, memory_order_relaxed);
     }
-    batch->used = (uint32_t)(end - batch->slab->base);
+    uint32_t used = (uint32_t)(end - batch->slab->base);
+    if (used - batch->used > batch->record_size_max) batch->record_size_max = used - batch->used;
+    batch->used = used;
     batch->count++;
     if (append->timestamp > batch->max_timestamp) batch->max_timestamp = append->timestamp;
 }

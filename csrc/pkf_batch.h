@@ -101,6 +101,7 @@ struct pkf_batch {
     bool closed;
     int64_t base_timestamp; // ms, of record 0
     int64_t max_timestamp;  // ms
+    uint32_t record_size_max; // bytes of the largest record
     int64_t created_ns;     // monotonic
     uint64_t order;         // place among the partition's batches; the pieces of a split share it
     pkf_cookie *cookies;

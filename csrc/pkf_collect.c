@@ -303,6 +303,7 @@ static void count_batch(pkf_wire *wire, pkf_batch *batch)
     pkf_count(&counters->records_sent, (uint64_t)batch->count);
     pkf_count(&counters->queue_time_ns, waited);
     pkf_count_max(&counters->queue_time_max_ns, waited);
+    pkf_count_max(&counters->record_size_max, batch->record_size_max);
     pkf_count_max(&counters->batch_size_max, batch->used);
     atomic_store_explicit(&batch->partition->topic->last_used_ns, wire->now, memory_order_relaxed);
     pkf_count(&batch->partition->topic->counters.records_sent, (uint64_t)batch->count);

@@ -323,6 +323,7 @@ pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *
 
 void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima)
 {
+    maxima->record_size = atomic_exchange(&wire->counters.record_size_max, 0);
     maxima->batch_size = atomic_exchange(&wire->counters.batch_size_max, 0);
     maxima->request_size = atomic_exchange(&wire->counters.request_size_max, 0);
     maxima->request_latency_ns = atomic_exchange(&wire->counters.request_latency_max_ns, 0);

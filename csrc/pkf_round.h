@@ -47,7 +47,7 @@ typedef struct pkf_node_report { // a copy of one node's counters
 } pkf_node_report;
 
 typedef struct pkf_wire_maxima { // since they were last taken
-    uint64_t batch_size, request_size, request_latency_ns, queue_time_ns, throttle_ms;
+    uint64_t record_size, batch_size, request_size, request_latency_ns, queue_time_ns, throttle_ms;
 } pkf_wire_maxima;
 
 typedef struct pkf_wire_counters { // written by the wire thread, read by anybody
@@ -55,7 +55,7 @@ typedef struct pkf_wire_counters { // written by the wire thread, read by anybod
     _Atomic uint64_t records_retried, batches_retried, records_failed, splits;
     _Atomic uint64_t request_latency_ns, queue_time_ns, throttle_ms, throttle_count;
     _Atomic uint64_t connections_created, connections_closed;
-    _Atomic uint64_t batch_size_max, request_size_max, request_latency_max_ns, queue_time_max_ns;
+    _Atomic uint64_t record_size_max, batch_size_max, request_size_max, request_latency_max_ns, queue_time_max_ns;
     _Atomic uint64_t throttle_max_ms;
     _Atomic uint64_t in_flight, connections, rounds;
 } pkf_wire_counters;

@@ -347,6 +347,7 @@ cdef extern from "pkf_round.h" nogil:
         uint64_t request_size_max
         uint64_t throttle_max_ms
     ctypedef struct pkf_wire_maxima:
+        uint64_t record_size
         uint64_t batch_size
         uint64_t request_size
         uint64_t request_latency_ns

@@ -380,6 +380,7 @@ cdef class Wire:
         cdef pkf_wire_maxima maxima
         pkf_wire_take_maxima(self.c, &maxima)
         return dict(self.c.counters) | {
+            "record_size_max": maxima.record_size,
             "batch_size_max": maxima.batch_size,
             "request_size_max": maxima.request_size,
             "request_latency_ns_max": maxima.request_latency_ns,
