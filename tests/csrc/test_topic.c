@@ -90,10 +90,10 @@ static void random_takes_any_that_has_a_leader(void) {
 
 static void sticky_stays_until_enough_went_there(void) {
     char value[500];
-    int changes = 0, seen[8] = {0};
+    int changes = 0, seen[3] = {0};
     memset(value, 'x', sizeof value);
     value[499] = 0;
-    open_rig(8, PKF_STICKY, 0, 0);
+    open_rig(3, PKF_STICKY, 0, 0);
     r.accum->config.batch_max_size = 4000;
     pkf_topic_set_ceiling(r.topic, 4000);
     for (int i = 0, before = -1, run = 0; i < 400; i++) {
@@ -111,8 +111,8 @@ static void sticky_stays_until_enough_went_there(void) {
         run++;
         rig_forget(&slot);
     }
-    CHECK(changes > 20);
-    for (int i = 0; i < 8; i++) CHECK(seen[i] > 0);
+    CHECK(changes > 15);
+    for (int i = 0; i < 3; i++) CHECK(seen[i] > 0); // (2/3)^40 is small enough
     rig_close(&r);
 }
 
