@@ -96,7 +96,7 @@ static void sticky_stays_until_enough_went_there(void) {
     open_rig(3, PKF_STICKY, 0, 0);
     r.accum->config.batch_max_size = 4000;
     pkf_topic_set_ceiling(r.topic, 4000);
-    for (int i = 0, before = -1, run = 0; i < 400; i++) {
+    for (int i = 0, before = -1, run = 0; i < 800; i++) {
         pkf_slot slot = {.batch = NULL};
         pkf_append append = rig_record(&r, -1, value, &slot);
         NEED(rig_append_some(r.accum, &append, false) == PKF_OK);
