@@ -9,10 +9,33 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict, cast
 
 #: ``{group: {name: value}}``
 Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """What a metric is called, as kafka-python has it: the keys of ``metrics(raw=True)``."""
+
+    name: str
+    group: str
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class KafkaMetric:
+    """A metric of ``metrics(raw=True)``, with the value it had then."""
+
+    metric_name: MetricName
+    reading: float
+
+    def value(self, time_ms: float | None = None) -> float:
+        """The reading; ``time_ms`` is accepted for kafka-python's sake."""
+        return self.reading
 
 
 class TopicCounters(TypedDict, total=False):
@@ -221,6 +244,13 @@ def render(samples: Sequence[Sample], now: Sample) -> Metrics:
         metrics[f"producer-node-metrics.node-{node}"] = _node_metrics(span("per_node", node))
     metrics["kafka-metrics-count"] = {"count": float(sum(map(len, metrics.values())) + 1)}
     return metrics
+
+
+def raw_metrics(metrics: Metrics, client_id: str) -> dict[MetricName, KafkaMetric]:
+    """The same metrics in one flat mapping, in the shape of kafka-python's ``metrics(raw=True)``."""
+    names = {MetricName(name, group, tags={"client-id": client_id}): value
+             for group, values in metrics.items() for name, value in values.items()}
+    return {name: KafkaMetric(name, value) for name, value in names.items()}
 
 
 class MetricsWindow:

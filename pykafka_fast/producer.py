@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
 from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, TOO_LARGE, ProducerBase
@@ -27,6 +27,7 @@ from .errors import (
     message_of,
 )
 from .lifecycle import Lifecycle, check_close_timeout
+from .metrics import raw_metrics
 from .options import OPTIONS
 from .partitioner import adapt as adapt_partitioner
 from .serializer import adapt as adapt_serializer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from ._core.accumulator import Topic
     from .cluster import ClusterSnapshot
+    from .metrics import KafkaMetric, MetricName, Metrics
     from .producer_options import ProducerOptions
     from .types import HeaderList
 
@@ -273,7 +275,10 @@ class KafkaProducer(ProducerBase):
 
         Raises:
             KafkaTimeoutError: the time ran out. The records are not affected.
+            TypeError: not a number of seconds.
         """
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise TypeError(f"flush timeout must be a number of seconds or None, not {type(timeout).__name__}")
         if not self._lifecycle.flush(timeout):
             raise KafkaTimeoutError(f"{self._lifecycle.describe_live()} not completed by flush() within {timeout} s")
 
@@ -309,7 +314,10 @@ class KafkaProducer(ProducerBase):
         Raises:
             KafkaTimeoutError: not known in time; says what was wrong with each broker.
             InvalidTopicError, TopicAuthorizationFailedError: waiting would not help.
+            TypeError: not a str.
         """
+        if not isinstance(topic, str):
+            raise TypeError(f"topic must be a str, not {type(topic).__name__}")
         self._check_usable()
         return set(range(self._wait_for_partition(topic, None, time.monotonic() + self._max_block_s).partition_count))
 
@@ -317,18 +325,23 @@ class KafkaProducer(ProducerBase):
         """Whether a broker is connected, or being connected to for the first time."""
         return not self._closed and self._lifecycle.bootstrap_connected()
 
-    def metrics(self, raw: bool = False) -> dict[str, dict[str, float]] | None:
+    @overload
+    def metrics(self, raw: Literal[False] = False) -> Metrics | None: ...
+
+    @overload
+    def metrics(self, raw: Literal[True]) -> dict[MetricName, KafkaMetric] | None: ...
+
+    def metrics(self, raw: bool = False) -> Metrics | dict[MetricName, KafkaMetric] | None:
         """``{group: {name: value}}`` with kafka-python's names, and the pool's, batches' and retries' beside them.
 
-        None with ``metrics_enabled=False``, empty after close().
+        Times are in milliseconds, sizes in bytes, rates per second, ``metadata-age`` in seconds. None with
+        ``metrics_enabled=False``, empty after close().
 
         Args:
-            raw: not supported: there are no metric objects behind the values.
+            raw: one flat mapping of :class:`~pykafka_fast.metrics.MetricName` to
+                :class:`~pykafka_fast.metrics.KafkaMetric`, whose ``value()`` stays what it was at this call.
         """
-        if raw:
-            raise TypeError("metrics(raw=True) is kafka-python's own; the values are all there is")
         if not self.config["metrics_enabled"]:
             return None
-        return {} if self._closed else self._lifecycle.metrics()
-
-
+        metrics = {} if self._closed else self._lifecycle.metrics()
+        return raw_metrics(metrics, self.config["client_id"]) if raw else metrics

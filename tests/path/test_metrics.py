@@ -117,10 +117,29 @@ def test_switched_off_and_after_close(broker: EmbeddedBroker, make: Make) -> Non
     assert make(broker, metrics_enabled=False).metrics() is None
     producer = make(broker)
     assert of(producer)["record-send-total"] == 0
-    with pytest.raises(TypeError, match="raw"):
-        producer.metrics(raw=True)
     producer.close()
     assert producer.metrics() == {}
+    assert producer.metrics(raw=True) == {}
+
+
+def test_raw_metrics_are_read_like_kafka_pythons(broker: EmbeddedBroker, make: Make) -> None:
+    ours = make(broker)
+    theirs = kafka.KafkaProducer(bootstrap_servers=broker.address)
+    read = []
+    for producer in (ours, theirs):
+        for _ in range(3):
+            producer.send("t", b"x").get(10)
+        raw = producer.metrics(raw=True)
+        assert all(name is metric.metric_name or name == metric.metric_name for name, metric in raw.items())
+        assert all(isinstance(metric.value(), (int, float)) for metric in raw.values())
+        assert {name.tags["client-id"] for name in raw if name.group == "producer-metrics"} == {
+            producer.config["client_id"]}
+        read.append({(name.group, name.name) for name in raw if "bootstrap" not in name.group})
+    theirs.close()
+    assert read[1] <= read[0]
+    values = {name.name: metric.value() for name, metric in ours.metrics(raw=True).items()
+              if name.group == "producer-topic-metrics.t"}
+    assert values["record-send-total"] == 3
 
 
 def test_from_many_threads_while_it_works(broker: EmbeddedBroker, make: Make) -> None:
