@@ -105,7 +105,8 @@ def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
     """
     unknown = [name for name in configs if name not in OPTIONS]
     if unknown:
-        raise UnrecognizedConfigError("Unrecognized configs: " + "; ".join(map(_near_misses, unknown)))
+        raise UnrecognizedConfigError("Unrecognized configs: " + "; ".join(map(_near_misses, unknown)) +
+                                      "; print(pykafka_fast.config.describe()) shows all there are")
     given = _replaced({name: OPTIONS[name].resolve(value) for name, value in configs.items()})
     values = {name: _copied(OPTIONS[name].default) for name in _SUPPORTED}
     values.update((name, value) for name, value in given.items() if name in values)

@@ -66,7 +66,7 @@ def _same(value: Any, default: Any) -> bool:
 
 def shown(option: Option, value: Any) -> str:
     """The value as messages may show it: secrets are hidden."""
-    secret = any(word in option.name for word in ("password", "secret", "jaas", "ssl_keystore_key"))
+    secret = any(word in option.name for word in ("password", "passphrase", "secret", "jaas", "ssl_keystore_key"))
     return "[hidden]" if secret and value is not None else repr(value)
 
 

@@ -106,6 +106,10 @@ def test_an_unknown_name_brings_near_misses(name: str, suggestion: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
+def test_an_unknown_name_says_where_all_names_are() -> None:
+    assert "pykafka_fast.config.describe()" in refused(group_id="g")
+
+
 def test_every_unknown_name_is_named() -> None:
     text = refused(zzzzzz=1, qqqqqq=2)
     assert "zzzzzz" in text
@@ -169,6 +173,9 @@ def test_anything_that_acts_as_an_int_is_an_int() -> None:
     ("compression_type", "gzip"), ("compression_type", "LZ4"), ("sasl_mechanism", "PLAIN"), ("ssl_cafile", "ca.pem"),
     ("proxy_url", "socks5://p"), ("metric_reporters", [object]), ("enable_metrics_push", True),
     ("partitioner_availability_timeout_ms", 100), ("transaction_timeout_ms", 1000), ("client_rack", "r1"),
+    ("sasl_login_callback_handler_class", "com.example.Handler"), ("sasl_login_refresh_buffer_seconds", 300),
+    ("sasl_kerberos_kinit_cmd", "/usr/bin/kinit"), ("sasl_oauthbearer_client_credentials_client_id", "me"),
+    ("sasl_oauthbearer_assertion_algorithm", "RS256"), ("ssl_engine_factory_class", "com.example.Engine"),
 ])
 def test_what_is_not_built_yet_is_refused(name: str, value: Any) -> None:
     text = refused(**{name: value})
