@@ -73,7 +73,7 @@ def test_max_block_ms_0_does_not_wait(broker: EmbeddedBroker, make: Make) -> Non
 
 def test_waiters_are_served_in_order(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, buffer_memory=64 * KB, linger_ms=0, max_block_ms=300)
-    producer.send("t", b"x").get(timeout=10)
+    producer.send("t", b"x", partition=0).get(timeout=10)
     broker.hold("Produce")
     fill(producer)
     producer._max_block_s = 30.0
