@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An accumulator and a wire to try things on. Stepped: rig_step() does a round on this thread, without sleeping, at a time
+// An accumulator and a wire to try things on. Its times are long, so that a busy machine does not use them up. Stepped: rig_step() does a round on this thread, without sleeping, at a time
 // that rig_advance() moves. Started: the wire's own thread runs. rig_close() checks that no slab and no batch is left.
 #ifndef RIG_H
 #define RIG_H
@@ -18,7 +18,7 @@ static const int64_t RIG_MS = 1000000;
      .batch_size = 4000,                                                                                               \
      .batch_max_size = 64 << 10,                                                                                       \
      .max_request_size = 1 << 20,                                                                                      \
-     .linger_ns = 5 * RIG_MS,                                                                                          \
+     .linger_ns = 1000 * RIG_MS,                                                                                       \
      .delivery_timeout_ns = 120000 * RIG_MS,                                                                           \
      .adaptive = 1,                                                                                                    \
      .max_cookies = 1000}
@@ -29,7 +29,7 @@ static const int64_t RIG_MS = 1000000;
      .max_in_flight = 5,                                                                                               \
      .request_timeout_ns = 30000 * RIG_MS,                                                                             \
      .idle_timeout_ns = PKF_NEVER,                                                                                     \
-     .patience_ns = 5 * RIG_MS,                                                                                        \
+     .patience_ns = 1000 * RIG_MS,                                                                                     \
      .receive_max = 1 << 20}
 
 typedef struct rig {

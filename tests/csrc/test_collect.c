@@ -35,12 +35,12 @@ static void it_lingers_then_leaves(void) {
     pkf_slot a = rig_append(&r, 0, "a"), b = rig_append(&r, 0, "b");
     CHECK(a.batch == b.batch && b.index == 1);
     receive_nothing(peer);
-    rig_advance(&r, 5);
+    rig_advance(&r, 1000);
     receive(peer, 1);
     CHECK_INT(request.batches[0].count, 2);
     pkf_slot c = rig_append(&r, 0, "c");
     CHECK(c.batch != a.batch); // what was collected takes no more
-    rig_advance(&r, 5);
+    rig_advance(&r, 1000);
     receive_nothing(peer); // it would not be full, and one is in flight: it waits and grows
     pkf_slot d = rig_append(&r, 0, "d");
     CHECK(d.batch == c.batch);
@@ -60,9 +60,9 @@ static void patience_ends(void) {
     pkf_slot a = rig_batch(&r, 0, "a"), b;
     receive(peer, 1);
     b = rig_append(&r, 0, "b");
-    rig_advance(&r, 9);
+    rig_advance(&r, 1500);
     receive_nothing(peer);
-    rig_advance(&r, 1);
+    rig_advance(&r, 500);
     receive(peer, 1); // linger and patience are over, the first is still in flight
     rig_forget(&a), rig_forget(&b);
     close(peer);
@@ -122,7 +122,7 @@ static void a_batch_that_cannot_leave_closes_in_time(void) {
     b = rig_append(&r, 0, "b");
     CHECK(b.batch == a.batch);
     rig_forget(&b);
-    rig_advance(&r, 1010); // a quarter of the delivery time-out, and linger
+    rig_advance(&r, 2010); // a quarter of the delivery time-out, and linger
     CHECK(pkf_deadlines_next(&r.wire->deadlines) <= pkf_monotonic_ns() + r.skew_ns);
     rig_step(&r);
     b = rig_append(&r, 0, "b");

@@ -15,6 +15,7 @@ static void start(int64_t linger_ms, size_t memory) {
     pkf_wire_config wire = RIG_WIRE;
     accum.linger_ns = linger_ms * RIG_MS;
     accum.buffer_memory = memory;
+    wire.patience_ns = 5 * RIG_MS;
     accum.batch_size = 1 << 20; // nothing leaves for its size
     accum.batch_max_size = 64 << 10;
     accum.max_cookies = UINT32_MAX;
@@ -124,6 +125,7 @@ static void an_idle_connection_that_is_needed_is_asked_for(void) {
     static peer_response out;
     pkf_accum_config accum = RIG_ACCUM;
     pkf_wire_config wire = RIG_WIRE;
+    accum.linger_ns = 0;
     wire.idle_timeout_ns = 50 * RIG_MS;
     rig_open(&r, &accum, &wire, 1);
     rig_lead(&r, 0, 1);

@@ -103,10 +103,10 @@ static void a_parked_batch_mutes_its_partition_and_no_other(void) {
     CHECK(!event->in_doubt);
     CHECK(event->batch == slot[0].batch);
     pkf_command *command = rig_decide(event, PKF_COMMAND_REQUEUE);
-    command->delay_ns = 100 * RIG_MS;
+    command->delay_ns = 10000 * RIG_MS;
     pkf_wire_command(r.wire, command);
     receive_nothing(peer); // it backs off
-    rig_advance(&r, 100);
+    rig_advance(&r, 10000);
     receive(peer, 1);
     CHECK_INT(request.batches[0].sequence, 0);
     check_value(0, "a");
@@ -213,12 +213,12 @@ static void what_waits_expires_whatever_it_waits_for(void) {
     CHECK(rig_saw(&r, PKF_EVENT_NEED_CONNECTION));
     rig_command(&r, PKF_COMMAND_LEADER, -1, 1, 2);
     slots[1] = rig_append(&r, 1, "no leader");
-    rig_advance(&r, 10);
+    rig_advance(&r, 2000);
     rig_step(&r);
     CHECK(rig_saw(&r, PKF_EVENT_UNKNOWN_LEADER));
     rig_step(&r);
     CHECK(!rig_saw(&r, PKF_EVENT_UNKNOWN_LEADER)); // asked once
-    rig_advance(&r, 119000);
+    rig_advance(&r, 117500);
     slots[2] = rig_append(&r, 2, "later");
     rig_advance(&r, 1000);
     rig_step(&r);

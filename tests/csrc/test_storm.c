@@ -250,6 +250,7 @@ static void run(const plan *p) {
     accum.delivery_timeout_ns = p->delivery_timeout_ms * RIG_MS;
     wire.acks = (int16_t)p->acks;
     wire.idempotent = p->idempotent;
+    wire.patience_ns = 5 * RIG_MS;
     wire.max_in_flight = p->max_in_flight;
     wire.request_timeout_ns = p->request_timeout_ms * RIG_MS;
     rig_open(&r, &accum, &wire, CLUSTER_PARTITIONS);
