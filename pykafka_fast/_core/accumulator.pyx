@@ -172,7 +172,7 @@ cdef int64_t slice_until(deadline):
     if deadline is None:
         return SLICE_NS
     cdef double left = <double> deadline - <double> time.monotonic()
-    return 0 if left <= 0 else min(SLICE_NS, <int64_t> (left * 1e9))
+    return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
 
 
 cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1:

@@ -177,10 +177,13 @@ cdef class RecordFuture:
 cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
     cdef int32_t index
     cdef int64_t slice_ns
+    cdef double left
     cdef int status
     cdef bint delivered
     cdef pkf_batch *batch
     cdef pkf_accum *accum = slot.batch.accum
+    if timeout is not None and not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     if accum == NULL:
         return True
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -192,7 +195,8 @@ cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
         pkf_accum_hurry(accum, batch)
         slice_ns = SLICE_NS
         if deadline is not None:
-            slice_ns = min(slice_ns, <int64_t> (max(0.0, <double> deadline - <double> time.monotonic()) * 1e9))
+            left = <double> deadline - <double> time.monotonic()
+            slice_ns = 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
         PyErr_CheckSignals()

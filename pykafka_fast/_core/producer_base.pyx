@@ -114,7 +114,7 @@ cdef int append_patiently(pkf_accum *accum, pkf_append *append, double deadline)
 
 cdef int64_t slice_until(double deadline):
     cdef double left = deadline - <double> time.monotonic()
-    return 0 if left <= 0 else min(SLICE_NS, <int64_t> (left * 1e9))
+    return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
 
 
 cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) except? -99:

@@ -32,6 +32,21 @@ def test_covers_what_was_sent_before_and_ends_the_linger(broker: EmbeddedBroker,
     assert producer.flush() is None
 
 
+@pytest.mark.parametrize("timeout", [1e10, 2**70, float("inf")])
+def test_a_very_long_time_is_not_none(broker: EmbeddedBroker, make: Make, timeout: float) -> None:
+    producer = make(broker)
+    broker.delay("Produce", 100)
+    future = producer.send("t", b"x")
+    producer.flush(timeout)
+    assert future.succeeded()
+
+
+@pytest.mark.parametrize("timeout", ["1", b"1", [1]])
+def test_a_timeout_of_a_wrong_type_says_what_is_right(broker: EmbeddedBroker, make: Make, timeout: Any) -> None:
+    with pytest.raises(TypeError, match="number of seconds or None, not"):
+        make(broker).flush(timeout)
+
+
 def test_covers_what_other_threads_sent(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, linger_ms=60_000)
     futures: list[Any] = []

@@ -283,6 +283,24 @@ def test_many_listeners_race_with_the_outcome(broker: EmbeddedBroker, make: Make
     assert sorted(ran) == list(range(count))
 
 
+@pytest.mark.parametrize("timeout", [1e10, 2**70, float("inf")])
+def test_a_very_long_wait_sleeps(broker: EmbeddedBroker, make: Make, timeout: float) -> None:
+    producer = make(broker)
+    producer.partitions_for("t")
+    broker.delay("Produce", 400)
+    future = producer.send("t", b"v")
+    began = time.thread_time()
+    assert future.get(timeout).offset == 0
+    assert time.thread_time() - began < 0.03
+
+
+def test_a_timeout_of_a_wrong_type_says_what_is_right(broker: EmbeddedBroker, make: Make) -> None:
+    future = make(broker).send("t", b"v")
+    with pytest.raises(TypeError, match="number of seconds or None, not str"):
+        future.get(timeout="1")  # type: ignore[arg-type]
+    assert future.get(TIMEOUT_S).offset == 0
+
+
 def test_nothing_keeps_what_callbacks_hold(broker: EmbeddedBroker, make: Make) -> None:
     class Held:
         def call(self, *args: Any) -> None:
