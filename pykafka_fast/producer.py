@@ -55,6 +55,10 @@ class KafkaProducer(ProducerBase):
     Options are keyword arguments; :func:`pykafka_fast.config.describe` renders the table of all of them. The
     constructor does no network I/O and no name look-up: the first send() does, within ``max_block_ms``.
 
+    After ``os.fork()`` the parent goes on undisturbed. In the child the same object begins anew with its first send:
+    connections, producer id and buffers of its own; futures of the parent's records fail there with
+    :class:`~pykafka_fast.errors.ProducerForkedError`.
+
     Raises:
         UnrecognizedConfigError: an option nobody knows.
         KafkaConfigurationError: a value an option does not take, or options that contradict each other.
