@@ -30,6 +30,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_slot,
 )
 from pykafka_fast._core.metadata cimport (
+    batch_of,
     metadata_of,
     settled_at,
     slot_done,
@@ -181,7 +182,7 @@ cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
     cdef int status
     cdef bint delivered
     cdef pkf_batch *batch
-    cdef pkf_accum *accum = slot.batch.accum
+    cdef pkf_accum *accum = batch_of(slot).accum
     if timeout is not None and not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     if accum == NULL:
@@ -234,13 +235,13 @@ cdef RecordFuture listen(RecordFuture future, Listener listener):
 cdef bint attach(Listener listener) except -1:
     cdef int32_t index
     cdef pkf_batch *batch = settled_at(&listener.future.slot, &index)
-    if pkf_batch_inherited(batch):
+    if pkf_batch_inherited(batch) or batch.accum == NULL:  # the latter: failed from birth
         return False
-    start = starters.get(<uintptr_t> listener.future.slot.batch.accum)
+    start = starters.get(<uintptr_t> batch.accum)
     if start is not None:
         start()
     Py_INCREF(listener)
-    cdef int status = pkf_accum_listen(listener.future.slot.batch.accum, batch, <void *> listener)
+    cdef int status = pkf_accum_listen(batch.accum, batch, <void *> listener)
     if status == 0:
         return True
     Py_DECREF(listener)

@@ -8,6 +8,7 @@ cdef class RecordMetadata:
     cdef pkf_slot slot   # slot.batch: a reference of ours
 
 
+cdef pkf_batch *batch_of(const pkf_slot *slot) noexcept
 cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept
 cdef pkf_batch *undecided_at(const pkf_slot *slot) noexcept
 cdef bint slot_done(const pkf_slot *slot) noexcept

@@ -25,10 +25,20 @@ from pykafka_fast.types import TopicPartition
 
 # ---- what a slot knows ----------------------------------------------------------------------------------------------
 
+# Stands in for the batch of what __new__ made without a producer: a failure without a topic.
+cdef pkf_batch *nobodys = pkf_batch_new_failed(b"", 0, -1, -1, b"made by hand: no producer knows of it", False)
+if nobodys == NULL:
+    raise MemoryError
+
+
+cdef pkf_batch *batch_of(const pkf_slot *slot) noexcept:
+    return slot.batch if slot.batch != NULL else nobodys
+
+
 cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept:
     """The batch that decides about the record, after any splits, and the record's index there."""
     index[0] = slot.index
-    cdef pkf_batch *batch = pkf_batch_follow(slot.batch, index)
+    cdef pkf_batch *batch = pkf_batch_follow(batch_of(slot), index)
     if pkf_batch_inherited(batch):
         pkf_batch_orphan(batch)
     return batch
@@ -47,13 +57,14 @@ cdef bint slot_done(const pkf_slot *slot) noexcept:
 
 
 cdef str slot_topic(const pkf_slot *slot):
-    cdef pkf_batch *batch = slot.batch
+    cdef pkf_batch *batch = batch_of(slot)
     cdef const char *name = batch.topic if batch.partition == NULL else batch.partition.topic.name
     return name.decode("utf-8", "surrogateescape")
 
 
 cdef int32_t slot_partition(const pkf_slot *slot) noexcept:
-    return slot.batch.partition_index if slot.batch.partition == NULL else slot.batch.partition.index
+    cdef pkf_batch *batch = batch_of(slot)
+    return batch.partition_index if batch.partition == NULL else batch.partition.index
 
 
 cdef object slot_exception(const pkf_slot *slot):
@@ -79,7 +90,8 @@ cdef bint slot_failed(const pkf_slot *slot) noexcept:
 cdef RecordMetadata metadata_of(const pkf_slot *slot):
     cdef RecordMetadata metadata = RecordMetadata.__new__(RecordMetadata)
     metadata.slot = slot[0]
-    pkf_batch_ref(slot.batch)
+    metadata.slot.batch = batch_of(slot)
+    pkf_batch_ref(metadata.slot.batch)
     return metadata
 
 

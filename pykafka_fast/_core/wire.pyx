@@ -76,6 +76,9 @@ cdef class ParkedBatch:
     cdef pkf_batch *c  # a reference of ours
     cdef readonly bint settled
 
+    def __init__(self):
+        raise TypeError("parked batches come from Wire.events()")
+
     def __dealloc__(self):
         if self.c != NULL:
             pkf_batch_unref(self.c)

@@ -118,3 +118,26 @@ def test_only_send_makes_futures() -> None:
         with pytest.raises(TypeError):
             make()
     assert copy.copy(metadata_without_offset(future)) == metadata_without_offset(future)
+
+
+def test_what_new_makes_by_hand_has_failed() -> None:
+    future, metadata = RecordFuture.__new__(RecordFuture), RecordMetadata.__new__(RecordMetadata)
+    assert (future.is_done, future.failed(), future.value) == (True, True, None)
+    assert tuple(future.topic_partition) == ("", -1)
+    assert "failed" in repr(future)
+    outcomes: list[object] = []
+    assert future.add_both(outcomes.append) is future
+    assert [str(outcome) for outcome in outcomes] == [str(future.exception)]
+    with pytest.raises(KafkaError, match="by hand"):
+        future.get(timeout=0)
+
+    async def wait() -> None:
+        await future
+
+    with pytest.raises(KafkaError, match="by hand"):
+        asyncio.run(wait())
+    assert (metadata.topic, metadata.partition, metadata.offset, metadata.timestamp) == ("", -1, -1, -1)
+    assert metadata == metadata_without_offset(future)
+    assert pickle.loads(pickle.dumps(metadata)) == metadata
+    metadata.__init__("t", 1, offset=5)  # type: ignore[misc]
+    assert (metadata.topic, metadata.partition, metadata.offset) == ("t", 1, 5)
