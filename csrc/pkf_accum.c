@@ -128,7 +128,7 @@ static uint32_t batch_limit(const pkf_topic *topic)
     return atomic_load_explicit(&((pkf_topic *)topic)->batch_ceiling, memory_order_relaxed);
 }
 
-// The class the partition's next batch is opened with after one that could not grow (architecture: ask for twice as much).
+// The class the partition's next batch is opened with after one that could not grow: twice its size.
 static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size)
 {
     uint32_t open = atomic_load_explicit(&accum->open_batches, memory_order_relaxed);
@@ -359,7 +359,7 @@ pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count)
     pthread_mutex_lock(&accum->live_lock);
     size_t n = accum->live_count;
     pkf_batch **list = n ? malloc(n * sizeof *list) : NULL;
-    *count = list ? n : 0;
+    *count = n;
     for (pkf_batch *batch = accum->live; list && batch; batch = batch->live_next) {
         pkf_batch_ref(batch);
         list[--n] = batch;

@@ -200,7 +200,8 @@ void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch);
 // Count a new batch among those that are not done; takes a reference of its own.
 void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch);
 
-// Everything not done at this moment, with a reference each, oldest first. Frees with free(). NULL when none.
+// Everything not done at this moment, with a reference each, oldest first. Frees with free(). NULL when none,
+// or, with a count above 0, when out of memory.
 pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count);
 
 #endif

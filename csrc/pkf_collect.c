@@ -173,9 +173,9 @@ static int64_t next_expiry(pkf_wire *wire, pkf_partition *partition, const head_
 static void ask_for_leader(pkf_wire *wire, pkf_partition *partition)
 {
     if (partition->leader_asked) return;
-    partition->leader_asked = 1;
     pkf_event *event = pkf_event_new(PKF_EVENT_UNKNOWN_LEADER);
     if (event == NULL) return;
+    partition->leader_asked = 1;
     event->topic = partition->topic;
     event->partition = partition->index;
     pkf_events_push(&wire->events, event);

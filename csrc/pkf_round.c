@@ -190,7 +190,7 @@ void pkf_wire_look(pkf_wire *wire)
     pkf_partition *next, *partition = pkf_accum_take_touched(wire->accum);
     for (; partition; partition = next) {
         next = partition->touched_next;
-        atomic_store(&partition->touched, 0); // before the look: what comes later touches again
+        (void)atomic_exchange(&partition->touched, 0); // before the look: what comes later touches again
         pkf_wire_evaluate(wire, partition);
     }
     while ((partition = pkf_deadlines_pop(&wire->deadlines, wire->now)) != NULL) pkf_wire_evaluate(wire, partition);

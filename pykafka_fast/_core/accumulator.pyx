@@ -100,7 +100,7 @@ cdef class Accumulator:
     def wait_live(self, timeout):
         """Wait for all that is not done at this moment, callbacks included; False when the time (seconds) ran out."""
         cdef size_t count = 0, i
-        cdef pkf_batch **live = pkf_accum_live(self.c, &count)
+        cdef pkf_batch **live = live_batches(self.c, &count)
         cdef uint64_t pushed = pkf_accum_pushed(self.c)  # after the look at what is live: see pkf_accum_complete()
         deadline = None if timeout is None else time.monotonic() + timeout
         delivered = <uint64_t> threading.get_ident() != self.c.delivery_thread
@@ -157,7 +157,7 @@ cdef class Accumulator:
     def lost(self):
         """Records by topic that are not done."""
         cdef size_t count = 0, i
-        cdef pkf_batch **live = pkf_accum_live(self.c, &count)
+        cdef pkf_batch **live = live_batches(self.c, &count)
         records = {}
         for i in range(count):
             name = live[i].partition.topic.name.decode("utf-8", "replace")
@@ -165,6 +165,13 @@ cdef class Accumulator:
             pkf_batch_unref(live[i])
         free(live)
         return records
+
+
+cdef pkf_batch **live_batches(pkf_accum *accum, size_t *count) except? NULL:
+    cdef pkf_batch **live = pkf_accum_live(accum, count)
+    if live == NULL and count[0] > 0:
+        raise MemoryError  # a flush must not take "no memory to look" for "nothing to wait for"
+    return live
 
 
 cdef int64_t slice_until(deadline):
@@ -227,6 +234,9 @@ cdef dict topic_counters(Topic topic):
 
 cdef class Topic:
     """Handle of one topic in one accumulator; only Accumulator.topic() makes them."""
+
+    def __init__(self):
+        raise TypeError("topics come from Accumulator.topic()")
 
     @property
     def partition_count(self):
