@@ -52,6 +52,7 @@ class EmbeddedBroker(Faults):
     Raises:
         OSError: the port is in use.
         ValueError: an illegal topic name or number.
+        TypeError: ``topics`` or a number of partitions of another type.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class EmbeddedBroker(Faults):
     ) -> None:
         if brokers < 1:
             raise ValueError(f"brokers must be at least 1, not {brokers!r}")
+        if topics is not None and not isinstance(topics, Mapping):
+            raise TypeError(f"topics must map names to numbers of partitions, as {{'events': 3}}, not be {topics!r}")
         policy = LogPolicy(max_message_bytes, log_append_time, strict_records, require_known_producer)
         nodes = [Node(number, _HOST, 0) for number in range(1, brokers + 1)]
         self._cluster = Cluster(nodes, policy, auto_create)

@@ -104,20 +104,21 @@ class Cluster:
 
         Raises:
             ValueError: illegal name, name in use, or no partition.
+            TypeError: the number of partitions is not an int.
         """
+        if not isinstance(partitions, int):
+            raise TypeError(f"topic {name!r}: the number of partitions must be an int, not {partitions!r}")
+        if partitions < 1:
+            raise ValueError(f"topic {name!r}: the number of partitions must be at least 1, not {partitions}")
         if not self.is_legal_name(name):
-            raise ValueError(f"{name!r} is no legal topic name")
+            raise ValueError(f"{name!r} is no legal topic name: 1 to 249 of a-z A-Z 0-9 . _ - are")
         if name in self.topics:
             raise ValueError(f"topic {name!r} exists already")
         topic = Topic(name, uuid.uuid4().bytes, policy or self.policy)
         self.topics[name] = topic
         self._by_id[topic.topic_id] = topic
         self._issued_topic_ids.add(topic.topic_id)
-        try:
-            self.add_partitions(name, partitions)
-        except ValueError:
-            self.delete_topic(name)
-            raise
+        self.add_partitions(name, partitions)
         return topic
 
     @staticmethod

@@ -89,13 +89,16 @@ class Faults:
 
         Requests are read and carried out at once, so pipelined requests are delayed once, not one after the other.
         """
-        return self._reply("delay", api, node, times, round(ms))
+        return self._reply("delay", api, node, times, ms)
 
     def throttle(self, api: str | None, ms: int, *, node: int | None = None, times: int | None = None) -> Rule:
         """Say ``throttle_time_ms`` in answers; 0 ends it. The broker itself does not slow down."""
         return self._reply("throttle", api, node, times, ms)
 
-    def _reply(self, kind: str, api: str | None, node: int | None, times: int | None, amount: int) -> Rule:
+    def _reply(self, kind: str, api: str | None, node: int | None, times: int | None, ms: float) -> Rule:
+        if not isinstance(ms, (int, float)) or not 0 <= ms < 2**31:
+            raise ValueError(f"ms must be a number of milliseconds from 0 to 2147483647, not {ms!r}")
+        amount = round(ms)
         key = None if api is None else api_key(api)
         self._script.replace(kind, key, node)
         rule = Reply(kind, key, node, times=times, amount=amount)
