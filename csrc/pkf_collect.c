@@ -356,13 +356,11 @@ void pkf_wire_serve(pkf_wire *wire, pkf_node *node)
 {
     if (node->ready_head == NULL) return;
     if (node->conn == NULL) {
-        if (!node->asked) pkf_wire_report(wire, PKF_EVENT_NEED_CONNECTION, node->id, 0, NULL);
-        node->asked = true;
+        if (!node->asked) node->asked = pkf_wire_report(wire, PKF_EVENT_NEED_CONNECTION, node->id, 0, NULL);
         return;
     }
     if (wire->config.idempotent && wire->producer_id < 0) {
-        if (!wire->pid_asked) pkf_wire_report(wire, PKF_EVENT_NEED_PRODUCER_ID, -1, 0, NULL);
-        wire->pid_asked = true;
+        if (!wire->pid_asked) wire->pid_asked = pkf_wire_report(wire, PKF_EVENT_NEED_PRODUCER_ID, -1, 0, NULL);
         return;
     }
     while (pkf_wire_can_serve(wire, node)) {

@@ -204,8 +204,7 @@ static void report_drained(pkf_wire *wire)
     bool empty = wire->accum->live == NULL;
     pthread_mutex_unlock(&wire->accum->live_lock);
     if (!empty) return;
-    wire->drained = true;
-    pkf_wire_report(wire, PKF_EVENT_DRAINED, -1, 0, NULL);
+    wire->drained = pkf_wire_report(wire, PKF_EVENT_DRAINED, -1, 0, NULL);
 }
 
 // The connections' time-outs, and the moment of the next thing that is due.

@@ -125,7 +125,8 @@ void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
 void pkf_wire_settle(pkf_wire *wire, pkf_command *command); // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
 void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its place in the queue
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
-void pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text);
+// false: out of memory, nothing was said; what has to be said is said again in another round.
+bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text);
 
 // pkf_split.c: the records of a batch that was too large, in smaller ones at its place. Not OK: it stays as it was.
 PKF_MUST_USE pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size);

@@ -9,14 +9,15 @@
 #include "pkf_text.h"
 #include "pkf_topic.h"
 
-void pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text)
+bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text)
 {
     pkf_event *event = pkf_event_new(kind);
-    if (event == NULL) return;
+    if (event == NULL) return false;
     event->node = node;
     event->code = code;
     event->text = text ? strdup(text) : NULL;
     pkf_events_push(&wire->events, event);
+    return true;
 }
 
 // The slab goes when no request holds it and nobody will send it again; the owner's reference when it is published too.
