@@ -6,10 +6,10 @@
 
 #include "pkf_topic.h"
 
-#define ALWAYS_FITS 2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
+#define ALWAYS_FITS                                                                                                    \
+    2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
 
-static void init_locks(pkf_accum *accum)
-{
+static void init_locks(pkf_accum *accum) {
     pthread_mutex_init(&accum->topics_lock, NULL);
     pthread_mutex_init(&accum->live_lock, NULL);
     pthread_mutex_init(&accum->done_lock, NULL);
@@ -21,8 +21,7 @@ static void init_locks(pkf_accum *accum)
     }
 }
 
-pkf_accum *pkf_accum_new(const pkf_accum_config *config)
-{
+pkf_accum *pkf_accum_new(const pkf_accum_config *config) {
     pkf_accum *accum = calloc(1, sizeof *accum);
     if (accum == NULL) return NULL;
     accum->config = *config;
@@ -38,13 +37,9 @@ pkf_accum *pkf_accum_new(const pkf_accum_config *config)
     return accum;
 }
 
-void pkf_accum_ref(pkf_accum *accum)
-{
-    atomic_fetch_add_explicit(&accum->refs, 1, memory_order_relaxed);
-}
+void pkf_accum_ref(pkf_accum *accum) { atomic_fetch_add_explicit(&accum->refs, 1, memory_order_relaxed); }
 
-static void accum_free(pkf_accum *accum)
-{
+static void accum_free(pkf_accum *accum) {
     for (pkf_topic *topic = accum->topics, *next; topic; topic = next) {
         next = topic->next;
         pkf_topic_free(topic);
@@ -64,13 +59,11 @@ static void accum_free(pkf_accum *accum)
     free(accum);
 }
 
-void pkf_accum_unref(pkf_accum *accum)
-{
+void pkf_accum_unref(pkf_accum *accum) {
     if (atomic_fetch_sub_explicit(&accum->refs, 1, memory_order_acq_rel) == 1) accum_free(accum);
 }
 
-void pkf_accum_close(pkf_accum *accum)
-{
+void pkf_accum_close(pkf_accum *accum) {
     atomic_store(&accum->closed, 1);
     pkf_pool_close(accum->pool);
     pthread_mutex_lock(&accum->done_lock);
@@ -78,14 +71,12 @@ void pkf_accum_close(pkf_accum *accum)
     pthread_mutex_unlock(&accum->done_lock);
 }
 
-void pkf_accum_force(pkf_accum *accum, int by)
-{
+void pkf_accum_force(pkf_accum *accum, int by) {
     atomic_fetch_add(&accum->forcing, (uint32_t)by);
     pkf_accum_wake(accum);
 }
 
-bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition)
-{
+bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition) {
     if (!atomic_exchange(&partition->touched, 1)) {
         pkf_partition *top = atomic_load(&accum->touched);
         do {
@@ -97,13 +88,11 @@ bool pkf_accum_touch(pkf_accum *accum, pkf_partition *partition)
     return atomic_load(&accum->idle) != 0;
 }
 
-void pkf_accum_wake(pkf_accum *accum)
-{
+void pkf_accum_wake(pkf_accum *accum) {
     if (atomic_exchange(&accum->idle, 0)) pkf_wakeup_signal(&accum->wakeup);
 }
 
-pkf_partition *pkf_accum_take_touched(pkf_accum *accum)
-{
+pkf_partition *pkf_accum_take_touched(pkf_accum *accum) {
     pkf_partition *list = NULL, *next;
     for (pkf_partition *p = atomic_exchange(&accum->touched, NULL); p; p = next) {
         next = p->touched_next;
@@ -113,8 +102,7 @@ pkf_partition *pkf_accum_take_touched(pkf_accum *accum)
     return list;
 }
 
-void pkf_partition_close_tail_locked(pkf_partition *partition)
-{
+void pkf_partition_close_tail_locked(pkf_partition *partition) {
     pkf_batch *tail = partition->tail;
     if (tail == NULL || tail->closed) return;
     tail->closed = true;
@@ -123,14 +111,12 @@ void pkf_partition_close_tail_locked(pkf_partition *partition)
     atomic_fetch_sub_explicit(&tail->accum->open_batches, 1, memory_order_relaxed);
 }
 
-static uint32_t batch_limit(const pkf_topic *topic)
-{
+static uint32_t batch_limit(const pkf_topic *topic) {
     return atomic_load_explicit(&((pkf_topic *)topic)->batch_ceiling, memory_order_relaxed);
 }
 
 // The class the partition's next batch is opened with after one that could not grow: twice its size.
-static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size)
-{
+static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size) {
     uint32_t open = atomic_load_explicit(&accum->open_batches, memory_order_relaxed);
     size_t share = accum->config.buffer_memory / (4 * (size_t)(open ? open : 1));
     size_t cap = share > accum->config.batch_size ? share : accum->config.batch_size;
@@ -141,8 +127,7 @@ static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size)
 
 // Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready;
 // E_EXHAUSTED: there will never be one.
-static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted)
-{
+static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted) {
     size_t size = batch->slab->size * 2;
     while (size < wanted) size *= 2;
     if (pkf_pool_round(size) > accum->config.buffer_memory) return PKF_E_EXHAUSTED;
@@ -162,8 +147,7 @@ static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *ap
 }
 
 // Room for `size` more bytes in the open batch, growing it if need be. OK, NEED_SLAB, or E_EXHAUSTED: it was closed.
-static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, size_t size)
-{
+static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, size_t size) {
     pkf_batch *batch = partition->tail;
     size_t wanted = batch->used + size;
     if (wanted <= batch->slab->size && wanted <= batch_limit(partition->topic)) return PKF_OK;
@@ -179,8 +163,7 @@ static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, p
     return PKF_E_EXHAUSTED;
 }
 
-void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch)
-{
+void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch) {
     pkf_batch_ref(batch);
     pthread_mutex_lock(&accum->live_lock);
     batch->live_next = accum->live;
@@ -191,8 +174,8 @@ void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch)
 }
 
 // A new open batch at the tail, in the caller's slab or a ready one.
-static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, size_t record_size)
-{
+static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append,
+                                    size_t record_size) {
     size_t need = PKF_BATCH_HEADER + record_size;
     size_t size = partition->slab_hint > need ? partition->slab_hint : need;
     if (pkf_pool_round(size) > accum->config.buffer_memory) size = need;
@@ -214,15 +197,16 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
     batch->base_timestamp = batch->max_timestamp = append->timestamp;
     batch->order = partition->next_order++;
     pkf_accum_add_live(accum, batch);
-    if (partition->tail) partition->tail->queue_next = batch;
-    else partition->head = batch;
+    if (partition->tail)
+        partition->tail->queue_next = batch;
+    else
+        partition->head = batch;
     partition->tail = batch; // the queue holds the reference that pkf_batch_new returned
     atomic_fetch_add_explicit(&accum->open_batches, 1, memory_order_relaxed);
     return PKF_OK;
 }
 
-static void fill_slot(pkf_append *append, pkf_batch *batch)
-{
+static void fill_slot(pkf_append *append, pkf_batch *batch) {
     pkf_slot *slot = append->slot;
     pkf_batch_ref_reserved_locked(batch);
     slot->batch = batch;
@@ -239,8 +223,7 @@ static void fill_slot(pkf_append *append, pkf_batch *batch)
 
 // The record goes in: nothing can fail any more. Slot and cookie are set before the lock is let go, because the batch
 // may be sent, acknowledged and delivered the moment after.
-static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len)
-{
+static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len) {
     int64_t delta = append->timestamp - batch->base_timestamp;
     uint8_t *end = pkf_record_write(batch->slab->base + batch->used, body_len, delta, batch->count, &append->key,
                                     &append->value, append->headers, append->header_count);
@@ -260,8 +243,7 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
 }
 
 // Append to the partition, whose lock is held. *look: the wire thread must look at the partition.
-static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *look)
-{
+static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *look) {
     uint32_t body_len = 0;
     size_t size = 0;
     pkf_batch *batch = partition->tail;
@@ -293,23 +275,25 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
 
 // A load and a store: whoever appends to the sticky partition holds its lock, and a count lost in the moment of a move
 // does no harm.
-static void count_sticky(pkf_topic *topic, const pkf_append *append)
-{
+static void count_sticky(pkf_topic *topic, const pkf_append *append) {
     uint32_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
     bytes += append->grown;
     atomic_store_explicit(&topic->sticky_bytes, bytes, memory_order_relaxed);
 }
 
 // One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
-static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved)
-{
-    if (append->wait_lock) pthread_mutex_lock(&partition->lock);
-    else if (pthread_mutex_trylock(&partition->lock)) return PKF_E_BUSY;
+static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved) {
+    if (append->wait_lock)
+        pthread_mutex_lock(&partition->lock);
+    else if (pthread_mutex_trylock(&partition->lock))
+        return PKF_E_BUSY;
     pkf_topic *topic = partition->topic;
     bool look = false;
     pkf_status status;
-    if (append->sticky && atomic_load(&topic->sticky) != partition->index) status = PKF_E_BUSY;
-    else status = append_locked(accum, partition, append, &look);
+    if (append->sticky && atomic_load(&topic->sticky) != partition->index)
+        status = PKF_E_BUSY;
+    else
+        status = append_locked(accum, partition, append, &look);
     if (status == PKF_OK && append->sticky) count_sticky(topic, append);
     pthread_mutex_unlock(&partition->lock);
     *moved = status == PKF_E_BUSY;
@@ -317,8 +301,7 @@ static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_app
     return status;
 }
 
-static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
-{
+static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append) {
     if (append->header_count == 0 && append->key.len + append->value.len <= accum->always_fits) return PKF_OK;
     uint64_t size = pkf_record_upper_bound(&append->key, &append->value, append->headers, append->header_count);
     if (size > accum->config.max_request_size) return PKF_E_TOO_LARGE;
@@ -326,8 +309,7 @@ static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
     return PKF_OK;
 }
 
-pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append)
-{
+pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) {
     pkf_status status = check_limits(accum, append);
     if (status) return status;
     if (append->cookie.callback && !append->unbudgeted &&
@@ -347,15 +329,13 @@ pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append)
     }
 }
 
-void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch)
-{
+void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch) {
     if (batch->partition == NULL || (pkf_batch_state(batch) & (PKF_DONE | PKF_URGENT))) return;
     atomic_fetch_or_explicit(&batch->state, PKF_URGENT, memory_order_acq_rel);
     if (pkf_accum_touch(accum, batch->partition)) pkf_accum_wake(accum);
 }
 
-pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count)
-{
+pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count) {
     pthread_mutex_lock(&accum->live_lock);
     size_t n = accum->live_count;
     pkf_batch **list = n ? malloc(n * sizeof *list) : NULL;

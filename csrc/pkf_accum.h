@@ -45,10 +45,10 @@ struct pkf_partition {
     uint32_t slab_hint;     // size class for the next batch
     uint64_t next_order;
 
-    _Atomic uint32_t in_flight;     // requests out; written by wire
-    _Atomic uint64_t queued_bytes;  // closed and not done: the load that the adaptive choice weighs
-    _Atomic uint8_t available;      // a leader is known
-    _Atomic uint8_t touched;        // on the touched stack
+    _Atomic uint32_t in_flight;    // requests out; written by wire
+    _Atomic uint64_t queued_bytes; // closed and not done: the load that the adaptive choice weighs
+    _Atomic uint8_t available;     // a leader is known
+    _Atomic uint8_t touched;       // on the touched stack
     pkf_partition *touched_next;
 
     // Wire thread only:
@@ -58,19 +58,18 @@ struct pkf_partition {
     uint32_t unresolved_count;
     uint32_t parked_count;
     uint32_t sequenced_count; // batches with a sequence whose outcome is not known
-    int64_t deadline; // key in the deadline heap
-    int64_t left_ns;  // when its last batch was framed
-    int32_t heap_index; // -1 when not in the heap
+    int64_t deadline;         // key in the deadline heap
+    int64_t left_ns;          // when its last batch was framed
+    int32_t heap_index;       // -1 when not in the heap
     pkf_partition *ready_prev, *ready_next;
     int32_t ready_node; // index of the node whose ready list holds it, -1 none
     int64_t producer_id;
     int32_t next_sequence;
     int32_t last_acked_sequence; // -1 none
-    int64_t last_acked_offset;   // -1 none
     int16_t producer_epoch;
-    uint8_t gap;           // a sequence will never arrive: hold everything, then restart the sequences
+    uint8_t gap; // a sequence will never arrive: hold everything, then restart the sequences
     uint8_t gap_reported;
-    uint8_t leader_asked;  // UNKNOWN_LEADER was reported and not answered yet
+    uint8_t leader_asked; // UNKNOWN_LEADER was reported and not answered yet
 };
 
 typedef struct pkf_topic_counters {
@@ -82,7 +81,7 @@ struct pkf_topic {
     pkf_topic *next;
     char *name;
     uint32_t name_len;
-    uint8_t id[16]; // all zero while unknown; wire
+    uint8_t id[16];                  // all zero while unknown; wire
     _Atomic int32_t partition_count; // 0 while unknown
     _Atomic int32_t available_count;
     _Atomic(pkf_partition **) parts;
@@ -90,7 +89,7 @@ struct pkf_topic {
     _Atomic uint32_t counter;       // round robin
     _Atomic int32_t sticky;         // partition, -1 none chosen
     _Atomic uint32_t sticky_bytes;  // appended there since it was chosen
-    _Atomic int64_t last_used_ns; // when a batch of it was last framed, 0 never
+    _Atomic int64_t last_used_ns;   // when a batch of it was last framed, 0 never
     pkf_topic_counters counters;
 
     pthread_mutex_t route_lock;
@@ -114,14 +113,13 @@ struct pkf_accum {
     pkf_accum_config config;
     size_t always_fits; // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
-    pkf_wakeup wakeup;             // wakes the wire thread
-    _Atomic uint32_t closed;       // no more appends
-    _Atomic uint32_t forked;       // inherited from the parent process: pkf_fork.h
-    _Atomic uint32_t forcing;      // flushes and waiters under way: everything is sendable
+    pkf_wakeup wakeup;        // wakes the wire thread
+    _Atomic uint32_t closed;  // no more appends
+    _Atomic uint32_t forked;  // inherited from the parent process: pkf_fork.h
+    _Atomic uint32_t forcing; // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
-    _Atomic uint32_t cookies;      // waiting for delivery
-    _Atomic uint64_t records_appended;
-    _Atomic uint32_t idle;         // the wire thread sleeps: wake it
+    _Atomic uint32_t cookies;         // waiting for delivery
+    _Atomic uint32_t idle;            // the wire thread sleeps: wake it
     _Atomic(pkf_partition *) touched; // stack of partitions the wire thread must look at
 
     pthread_mutex_t topics_lock;
@@ -132,8 +130,8 @@ struct pkf_accum {
     size_t live_count;
 
     pthread_mutex_t done_lock;
-    pthread_cond_t done_cond;   // something completed, or closing
-    pthread_cond_t delivered_cond; // a batch was delivered
+    pthread_cond_t done_cond;         // something completed, or closing
+    pthread_cond_t delivered_cond;    // a batch was delivered
     _Atomic uint64_t delivery_thread; // its identity as the binding sees it, 0 none
     // Guarded by done_lock:
     pkf_batch *done_head, *done_tail;
@@ -162,12 +160,12 @@ typedef struct pkf_append {
     bool wait_lock;    // without the GIL: wait for the lock; with it: E_BUSY
     bool unbudgeted;   // appended by the delivery thread, which must not wait for what only it can free
     bool may_grow;     // false: close a batch that would have to grow rather than ask for a slab
-    bool sticky;   // set by append: the sticky choice places it
+    bool sticky;       // set by append: the sticky choice places it
     // out
     pkf_slot *slot;
     uint32_t grown; // with OK: bytes by which the batch grew, its header included if it is new
-    size_t need; // with NEED_SLAB: the size to acquire
-    bool wake;   // call pkf_accum_wake after everything is let go
+    size_t need;    // with NEED_SLAB: the size to acquire
+    bool wake;      // call pkf_accum_wake after everything is let go
 } pkf_append;
 
 pkf_accum *pkf_accum_new(const pkf_accum_config *config);

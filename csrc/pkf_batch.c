@@ -6,8 +6,7 @@
 
 #include "pkf_accum.h"
 
-pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *slab, int64_t now_ns)
-{
+pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *slab, int64_t now_ns) {
     pkf_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL) return NULL;
     atomic_init(&batch->refs, 1);
@@ -27,9 +26,8 @@ pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *s
     return batch;
 }
 
-pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code, const char *message,
-                                bool in_doubt)
-{
+pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code,
+                                const char *message, bool in_doubt) {
     pkf_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL) return NULL;
     atomic_init(&batch->refs, 1);
@@ -53,20 +51,15 @@ pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t par
     return batch;
 }
 
-void pkf_batch_ref(pkf_batch *batch)
-{
-    atomic_fetch_add_explicit(&batch->refs, 1, memory_order_relaxed);
-}
+void pkf_batch_ref(pkf_batch *batch) { atomic_fetch_add_explicit(&batch->refs, 1, memory_order_relaxed); }
 
-void pkf_batch_end_reserve_locked(pkf_batch *batch)
-{
+void pkf_batch_end_reserve_locked(pkf_batch *batch) {
     // The owner's reference stays, so this never frees.
     atomic_fetch_sub_explicit(&batch->refs, batch->reserved, memory_order_release);
     batch->reserved = 0;
 }
 
-static void batch_free(pkf_batch *batch)
-{
+static void batch_free(pkf_batch *batch) {
     for (int32_t i = 0; i < batch->record_error_count; i++) free(batch->record_errors[i].message);
     for (int32_t i = 0; i < batch->fork_count; i++) pkf_batch_unref(batch->forks[i].child);
     free(batch->record_errors);
@@ -78,13 +71,11 @@ static void batch_free(pkf_batch *batch)
     free(batch);
 }
 
-void pkf_batch_unref(pkf_batch *batch)
-{
+void pkf_batch_unref(pkf_batch *batch) {
     if (atomic_fetch_sub_explicit(&batch->refs, 1, memory_order_acq_rel) == 1) batch_free(batch);
 }
 
-pkf_status pkf_batch_reserve_cookie(pkf_batch *batch)
-{
+pkf_status pkf_batch_reserve_cookie(pkf_batch *batch) {
     if (batch->cookie_count < batch->cookie_capacity) return PKF_OK;
     uint32_t capacity = batch->cookie_capacity ? batch->cookie_capacity * 2 : 16;
     pkf_cookie *cookies = realloc(batch->cookies, capacity * sizeof *cookies);
@@ -103,8 +94,7 @@ pkf_status pkf_batch_reserve_cookie(pkf_batch *batch)
 // 21      2     attributes                  57      4     record count
 // 23      4     last offset delta           61            records
 void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoch, int32_t sequence, int transactional,
-                    pkf_crc32c_fn crc32c)
-{
+                    pkf_crc32c_fn crc32c) {
     uint8_t *base = batch->slab->base;
     batch->producer_id = producer_id;
     batch->producer_epoch = producer_epoch;
@@ -124,8 +114,7 @@ void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoc
     pkf_store_be32(base + 17, crc32c(0, base + 21, batch->used - 21));
 }
 
-bool pkf_batch_publish(pkf_batch *batch, int32_t code, const char *message, bool in_doubt)
-{
+bool pkf_batch_publish(pkf_batch *batch, int32_t code, const char *message, bool in_doubt) {
     batch->code = code;
     batch->in_doubt = in_doubt;
     if (message && message[0]) batch->message = strdup(message);
@@ -134,8 +123,7 @@ bool pkf_batch_publish(pkf_batch *batch, int32_t code, const char *message, bool
     return !(atomic_fetch_or_explicit(&batch->state, PKF_QUEUED, memory_order_acq_rel) & PKF_QUEUED);
 }
 
-pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index)
-{
+pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index) {
     while ((pkf_batch_state(batch) & PKF_DONE) && batch->fork_count > 0) {
         int32_t i = batch->fork_count - 1;
         while (i > 0 && batch->forks[i].first > *index) i--;
@@ -145,8 +133,7 @@ pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index)
     return batch;
 }
 
-int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message)
-{
+int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message) {
     *message = batch->message;
     if (batch->code == 0 || batch->record_error_count == 0) return batch->code;
     for (int32_t i = 0; i < batch->record_error_count; i++) {
@@ -157,12 +144,6 @@ int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char 
     return PKF_CODE_BATCH_REJECTED;
 }
 
-pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i)
-{
-    return batch->forks[i].child;
-}
+pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i) { return batch->forks[i].child; }
 
-void pkf_batch_set_offset(pkf_batch *batch, int64_t offset)
-{
-    batch->base_offset = offset;
-}
+void pkf_batch_set_offset(pkf_batch *batch, int64_t offset) { batch->base_offset = offset; }

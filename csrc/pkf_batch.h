@@ -29,7 +29,7 @@
 #include "pkf_slab.h"
 #include "pkf_status.h"
 
-#define PKF_BATCH_HEADER 61  // bytes reserved in front of the records
+#define PKF_BATCH_HEADER 61 // bytes reserved in front of the records
 
 enum {
     PKF_DONE = 1,       // the result fields are final
@@ -41,7 +41,12 @@ enum {
 };
 
 // Those of errors.ClientCode that arise in C.
-enum { PKF_CODE_TIMEOUT = -1000, PKF_CODE_CLOSED_FORCEFULLY = -1005, PKF_CODE_FORKED = -1007, PKF_CODE_BATCH_REJECTED = -1012 };
+enum {
+    PKF_CODE_TIMEOUT = -1000,
+    PKF_CODE_CLOSED_FORCEFULLY = -1005,
+    PKF_CODE_FORKED = -1007,
+    PKF_CODE_BATCH_REJECTED = -1012
+};
 
 typedef struct pkf_accum pkf_accum;
 typedef struct pkf_partition pkf_partition;
@@ -95,15 +100,16 @@ struct pkf_batch {
 
     // Filling; guarded by the partition's lock until closed, constant afterwards.
     pkf_slab *slab; // NULL once given back
-    uint32_t reserved; // references counted in refs and not given out yet: an append hands one on without an atomic operation
-    uint32_t used;  // bytes of the slab in use, header included
-    int32_t count;  // records
+    uint32_t
+        reserved; // references counted in refs and not given out yet: an append hands one on without an atomic operation
+    uint32_t used; // bytes of the slab in use, header included
+    int32_t count; // records
     bool closed;
-    int64_t base_timestamp; // ms, of record 0
-    int64_t max_timestamp;  // ms
+    int64_t base_timestamp;   // ms, of record 0
+    int64_t max_timestamp;    // ms
     uint32_t record_size_max; // bytes of the largest record
-    int64_t created_ns;     // monotonic
-    uint64_t order;         // place among the partition's batches; the pieces of a split share it
+    int64_t created_ns;       // monotonic
+    uint64_t order;           // place among the partition's batches; the pieces of a split share it
     pkf_cookie *cookies;
     uint32_t cookie_count, cookie_capacity;
 
@@ -114,18 +120,18 @@ struct pkf_batch {
     int64_t producer_id;
     int32_t sequence; // -1 while none was assigned
     int16_t producer_epoch;
-    bool in_request;   // a request holds the bytes
-    bool answered;     // named by the response being read
-    bool listed;       // in the partition's unresolved list
-    bool maybe_written; // a request with it was written out whole and never answered, or answered doubtfully
-    bool refused;      // its sequence is of no use: not written, and not to be sent before a restart
-    uint32_t attempts; // times it was given back for another try
-    int64_t retry_ns;  // not before this time; 0 at once
-    int64_t sealed_ns; // last framing, 0 never
-    bool parked;       // the sender thread is deciding
-    bool unjudged;     // parked with an answer that may mean that it was written all the same
-    bool resolved;     // the outcome is known, though earlier batches may still hold back its publication
-    bool split;        // a product of a split
+    bool in_request;            // a request holds the bytes
+    bool answered;              // named by the response being read
+    bool listed;                // in the partition's unresolved list
+    bool maybe_written;         // a request with it was written out whole and never answered, or answered doubtfully
+    bool refused;               // its sequence is of no use: not written, and not to be sent before a restart
+    uint32_t attempts;          // times it was given back for another try
+    int64_t retry_ns;           // not before this time; 0 at once
+    int64_t sealed_ns;          // last framing, 0 never
+    bool parked;                // the sender thread is deciding
+    bool unjudged;              // parked with an answer that may mean that it was written all the same
+    bool resolved;              // the outcome is known, though earlier batches may still hold back its publication
+    bool split;                 // a product of a split
     pkf_batch *queue_next;      // the partition's queue (under its lock)
     pkf_batch *unresolved_next; // the partition's list of framed, unpublished batches
     pkf_batch *completed_next;  // the completion list
@@ -136,8 +142,8 @@ struct pkf_batch {
 pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *slab, int64_t now_ns);
 
 // A batch that is done from birth: the outcome of a send that appended nothing. Copies topic and message.
-pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code, const char *message,
-                                bool in_doubt);
+pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code,
+                                const char *message, bool in_doubt);
 
 // Give a batch of the kind above an offset: metadata made by hand, in users' tests.
 void pkf_batch_set_offset(pkf_batch *batch, int64_t offset);
@@ -151,8 +157,7 @@ void pkf_batch_end_reserve_locked(pkf_batch *batch);
 void pkf_batch_unref(pkf_batch *batch);
 
 // One of the reserved references becomes the caller's. Partition lock, batch open.
-static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch)
-{
+static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch) {
     if (batch->reserved == 0) {
         batch->reserved = 1u << 16;
         atomic_fetch_add_explicit(&batch->refs, batch->reserved, memory_order_relaxed);
@@ -160,8 +165,7 @@ static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch)
     batch->reserved--;
 }
 
-static inline uint32_t pkf_batch_state(const pkf_batch *batch)
-{
+static inline uint32_t pkf_batch_state(const pkf_batch *batch) {
     return atomic_load_explicit(&((pkf_batch *)batch)->state, memory_order_acquire);
 }
 

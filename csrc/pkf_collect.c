@@ -9,14 +9,12 @@
 #define NETWORK_EXCEPTION 13
 #define MAX_UNRESOLVED 5 // the batches per partition and producer whose sequences a broker remembers
 
-pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id)
-{
+pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id) {
     int32_t index = pkf_wire_node_index(wire, id);
     return index < 0 ? NULL : wire->nodes[index];
 }
 
-static bool make_room_for_node_locked(pkf_wire *wire)
-{
+static bool make_room_for_node_locked(pkf_wire *wire) {
     if (wire->node_count < wire->node_capacity) return true;
     int32_t capacity = wire->node_capacity ? wire->node_capacity * 2 : 8;
     pkf_node **nodes = realloc(wire->nodes, (size_t)capacity * sizeof(pkf_node *));
@@ -29,8 +27,7 @@ static bool make_room_for_node_locked(pkf_wire *wire)
     return true;
 }
 
-int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id)
-{
+int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id) {
     for (int32_t i = 0; i < wire->node_count; i++)
         if (wire->nodes[i]->id == id) return i;
     pkf_node *node = calloc(1, sizeof *node);
@@ -45,27 +42,31 @@ int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id)
     return index;
 }
 
-void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition)
-{
+void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition) {
     if (partition->ready_node < 0) return;
     pkf_node *node = wire->nodes[partition->ready_node];
-    if (partition->ready_prev) partition->ready_prev->ready_next = partition->ready_next;
-    else node->ready_head = partition->ready_next;
-    if (partition->ready_next) partition->ready_next->ready_prev = partition->ready_prev;
-    else node->ready_tail = partition->ready_prev;
+    if (partition->ready_prev)
+        partition->ready_prev->ready_next = partition->ready_next;
+    else
+        node->ready_head = partition->ready_next;
+    if (partition->ready_next)
+        partition->ready_next->ready_prev = partition->ready_prev;
+    else
+        node->ready_tail = partition->ready_prev;
     partition->ready_prev = partition->ready_next = NULL;
     partition->ready_node = -1;
 }
 
-static void make_ready(pkf_wire *wire, pkf_partition *partition)
-{
+static void make_ready(pkf_wire *wire, pkf_partition *partition) {
     if (partition->ready_node == partition->leader) return;
     pkf_wire_unready(wire, partition);
     pkf_node *node = wire->nodes[partition->leader];
     partition->ready_prev = node->ready_tail;
     partition->ready_next = NULL;
-    if (node->ready_tail) node->ready_tail->ready_next = partition;
-    else node->ready_head = partition;
+    if (node->ready_tail)
+        node->ready_tail->ready_next = partition;
+    else
+        node->ready_head = partition;
     node->ready_tail = partition;
     partition->ready_node = partition->leader;
 }
@@ -79,8 +80,7 @@ typedef struct head_look {
 } head_look;
 
 // Records that join late would expire early: an open batch takes none beyond a quarter of the delivery time-out.
-static int64_t close_in_time_locked(const pkf_wire *wire, pkf_partition *partition)
-{
+static int64_t close_in_time_locked(const pkf_wire *wire, pkf_partition *partition) {
     const pkf_accum_config *config = &wire->accum->config;
     if (partition->tail == NULL || partition->tail->closed) return PKF_NEVER;
     int64_t at = partition->tail->created_ns + config->linger_ns + config->delivery_timeout_ns / 4;
@@ -89,8 +89,7 @@ static int64_t close_in_time_locked(const pkf_wire *wire, pkf_partition *partiti
     return PKF_NEVER;
 }
 
-static head_look look_at_head(pkf_wire *wire, pkf_partition *partition)
-{
+static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
     head_look look = {.close_ns = PKF_NEVER};
     pthread_mutex_lock(&partition->lock);
     pkf_batch *head = partition->head;
@@ -111,15 +110,13 @@ static head_look look_at_head(pkf_wire *wire, pkf_partition *partition)
 
 // The first batch without an outcome may have been written: it is sent again under its old sequence, gap or not, so that
 // the broker can recognize it. What comes after it was not written if it was not.
-static bool first_in_doubt(const pkf_partition *partition)
-{
+static bool first_in_doubt(const pkf_partition *partition) {
     const pkf_batch *first = partition->unresolved_head;
     return first && !first->resolved && first->sequence >= 0 && first->maybe_written && !first->refused;
 }
 
 // May the head leave at all, whatever its size and age? What forbids it will cause another look when it changes.
-static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look *look)
-{
+static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look *look) {
     if (partition->parked_count) return false;
     if (partition->gap && !(look->listed && first_in_doubt(partition))) return false;
     uint32_t in_flight = atomic_load_explicit(&partition->in_flight, memory_order_relaxed);
@@ -136,8 +133,7 @@ static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look 
 }
 
 // The moment the head may leave: now or earlier if it is ready.
-static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_look *look)
-{
+static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_look *look) {
     if (look->retry_ns > wire->now) return look->retry_ns;
     if (look->full) return look->created_ns;
     const pkf_accum_config *config = &wire->accum->config;
@@ -152,14 +148,12 @@ static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_loo
     return look->created_ns + config->linger_ns + wire->config.patience_ns;
 }
 
-static void look_again(pkf_wire *wire, pkf_partition *partition, int64_t at)
-{
+static void look_again(pkf_wire *wire, pkf_partition *partition, int64_t at) {
     if (pkf_deadlines_add(&wire->deadlines, partition, at) == PKF_OK) return;
     (void)pkf_accum_touch(wire->accum, partition); // no memory: look every round
 }
 
-static int64_t next_expiry(pkf_wire *wire, pkf_partition *partition, const head_look *look)
-{
+static int64_t next_expiry(pkf_wire *wire, pkf_partition *partition, const head_look *look) {
     int64_t oldest = look->any ? look->created_ns : PKF_NEVER;
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
         if (batch->resolved) continue;
@@ -170,8 +164,7 @@ static int64_t next_expiry(pkf_wire *wire, pkf_partition *partition, const head_
     return oldest == PKF_NEVER || timeout > PKF_NEVER - oldest ? PKF_NEVER : oldest + timeout;
 }
 
-static void ask_for_leader(pkf_wire *wire, pkf_partition *partition)
-{
+static void ask_for_leader(pkf_wire *wire, pkf_partition *partition) {
     if (partition->leader_asked) return;
     pkf_event *event = pkf_event_new(PKF_EVENT_UNKNOWN_LEADER);
     if (event == NULL) return;
@@ -181,13 +174,11 @@ static void ask_for_leader(pkf_wire *wire, pkf_partition *partition)
     pkf_events_push(&wire->events, event);
 }
 
-bool pkf_wire_may_restart(const pkf_partition *partition)
-{
+bool pkf_wire_may_restart(const pkf_partition *partition) {
     return !partition->parked_count && !atomic_load(&partition->in_flight) && !first_in_doubt(partition);
 }
 
-static void check_gap(pkf_wire *wire, pkf_partition *partition)
-{
+static void check_gap(pkf_wire *wire, pkf_partition *partition) {
     if (!partition->gap || partition->gap_reported || !pkf_wire_may_restart(partition)) return;
     int32_t expected = (int32_t)(((int64_t)partition->last_acked_sequence + 1) & INT32_MAX);
     if (partition->sequenced_count == 0 && partition->next_sequence == expected) {
@@ -202,8 +193,7 @@ static void check_gap(pkf_wire *wire, pkf_partition *partition)
     pkf_events_push(&wire->events, event);
 }
 
-void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition)
-{
+void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition) {
     check_gap(wire, partition);
     head_look look = look_at_head(wire, partition);
     int64_t expiry = next_expiry(wire, partition, &look);
@@ -234,18 +224,18 @@ void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition)
 }
 
 // The next batch of this partition opens with about what this one needed.
-static void remember_size_locked(pkf_partition *partition, const pkf_batch *batch)
-{
+static void remember_size_locked(pkf_partition *partition, const pkf_batch *batch) {
     size_t size = batch->slab->size;
-    if (batch->used * 2 <= size) partition->slab_hint = (uint32_t)(size / 2 > PKF_SLAB_MIN_SIZE ? size / 2 : PKF_SLAB_MIN_SIZE);
-    else if (size > partition->slab_hint) partition->slab_hint = (uint32_t)size;
+    if (batch->used * 2 <= size)
+        partition->slab_hint = (uint32_t)(size / 2 > PKF_SLAB_MIN_SIZE ? size / 2 : PKF_SLAB_MIN_SIZE);
+    else if (size > partition->slab_hint)
+        partition->slab_hint = (uint32_t)size;
     uint32_t limit = atomic_load_explicit(&partition->topic->batch_ceiling, memory_order_relaxed);
     if (partition->slab_hint > limit) partition->slab_hint = limit;
 }
 
 // The head of the queue, closed and taken out; NULL when there is none, or when it is larger than `room`.
-static pkf_batch *take_head(pkf_partition *partition, size_t room, bool *no_room)
-{
+static pkf_batch *take_head(pkf_partition *partition, size_t room, bool *no_room) {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *batch = partition->head;
     *no_room = batch && batch->used > room;
@@ -261,20 +251,20 @@ static pkf_batch *take_head(pkf_partition *partition, size_t room, bool *no_room
     return batch;
 }
 
-void pkf_wire_list(pkf_partition *partition, pkf_batch *batch)
-{
+void pkf_wire_list(pkf_partition *partition, pkf_batch *batch) {
     if (batch->listed) return;
     batch->listed = true;
     batch->unresolved_next = NULL;
-    if (partition->unresolved_tail) partition->unresolved_tail->unresolved_next = batch;
-    else partition->unresolved_head = batch;
+    if (partition->unresolved_tail)
+        partition->unresolved_tail->unresolved_next = batch;
+    else
+        partition->unresolved_head = batch;
     partition->unresolved_tail = batch;
     partition->unresolved_count++;
 }
 
 // Producer id, epoch and sequence are assigned here, immediately before framing; a batch that has them keeps them.
-static void seal(pkf_wire *wire, pkf_partition *partition, pkf_batch *batch)
-{
+static void seal(pkf_wire *wire, pkf_partition *partition, pkf_batch *batch) {
     bool fresh = batch->sequence < 0;
     if (!wire->config.idempotent) {
         if (batch->sealed_ns == 0) pkf_batch_seal(batch, -1, -1, -1, 0, wire->crc32c);
@@ -294,8 +284,7 @@ static void seal(pkf_wire *wire, pkf_partition *partition, pkf_batch *batch)
     batch->sealed_ns = wire->now;
 }
 
-static void count_batch(pkf_wire *wire, pkf_batch *batch)
-{
+static void count_batch(pkf_wire *wire, pkf_batch *batch) {
     pkf_wire_counters *counters = &wire->counters;
     uint64_t waited = (uint64_t)(wire->now - batch->created_ns);
     pkf_count(&counters->batches, 1);
@@ -310,16 +299,14 @@ static void count_batch(pkf_wire *wire, pkf_batch *batch)
     pkf_count(&batch->partition->topic->counters.bytes_sent, batch->used);
 }
 
-static int by_topic(const void *a, const void *b)
-{
+static int by_topic(const void *a, const void *b) {
     const pkf_batch *x = *(pkf_batch *const *)a, *y = *(pkf_batch *const *)b;
     if (x->partition->topic == y->partition->topic) return (x->partition->index > y->partition->index) * 2 - 1;
     return x->partition->topic < y->partition->topic ? -1 : 1;
 }
 
 // One batch of each ready partition, in turn, until the request is full. The partitions leave the ready list.
-static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int32_t capacity)
-{
+static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int32_t capacity) {
     size_t room = wire->accum->config.max_request_size;
     int32_t count = 0;
     bool sorted = true;
@@ -346,14 +333,12 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
 
 #define BATCHES_PER_REQUEST 4096
 
-bool pkf_wire_can_serve(const pkf_wire *wire, const pkf_node *node)
-{
+bool pkf_wire_can_serve(const pkf_wire *wire, const pkf_node *node) {
     if (wire->config.idempotent && wire->producer_id < 0) return false;
     return node->conn && node->ready_head && wire->now >= node->throttled_until && pkf_conn_can_send(node->conn);
 }
 
-void pkf_wire_serve(pkf_wire *wire, pkf_node *node)
-{
+void pkf_wire_serve(pkf_wire *wire, pkf_node *node) {
     if (node->ready_head == NULL) return;
     if (node->conn == NULL) {
         if (!node->asked) node->asked = pkf_wire_report(wire, PKF_EVENT_NEED_CONNECTION, node->id, 0, NULL);
@@ -369,7 +354,8 @@ void pkf_wire_serve(pkf_wire *wire, pkf_node *node)
         if (count == 0) break;
         pkf_status status = pkf_conn_frame(node->conn, batches, count, wire->now);
         if (status != PKF_OK) {
-            for (int32_t i = 0; i < count; i++) pkf_wire_fail_in_request(wire, batches[i], NETWORK_EXCEPTION, "the request could not be framed");
+            for (int32_t i = 0; i < count; i++)
+                pkf_wire_fail_in_request(wire, batches[i], NETWORK_EXCEPTION, "the request could not be framed");
             break;
         }
         for (int32_t i = 0; i < count; i++) pkf_wire_evaluate(wire, batches[i]->partition);

@@ -3,61 +3,58 @@
 
 #include <stdlib.h>
 
-static pkf_stripe *stripe_of(pkf_accum *accum, const pkf_batch *batch)
-{
+static pkf_stripe *stripe_of(pkf_accum *accum, const pkf_batch *batch) {
     return &accum->stripes[((uintptr_t)batch >> 6) % PKF_STRIPES];
 }
 
-static void wake_waiters(pkf_accum *accum, pkf_batch *batch)
-{
+static void wake_waiters(pkf_accum *accum, pkf_batch *batch) {
     pkf_stripe *stripe = stripe_of(accum, batch);
     pthread_mutex_lock(&stripe->lock);
     pthread_cond_broadcast(&stripe->cond);
     pthread_mutex_unlock(&stripe->lock);
 }
 
-static void push_done(pkf_accum *accum, pkf_batch *batch)
-{
+static void push_done(pkf_accum *accum, pkf_batch *batch) {
     pkf_batch_ref(batch); // the list's own
     pthread_mutex_lock(&accum->done_lock);
     batch->completed_next = NULL;
-    if (accum->done_tail) accum->done_tail->completed_next = batch;
-    else accum->done_head = batch;
+    if (accum->done_tail)
+        accum->done_tail->completed_next = batch;
+    else
+        accum->done_head = batch;
     accum->done_tail = batch;
     accum->done_pushed++;
     pthread_cond_signal(&accum->done_cond);
     pthread_mutex_unlock(&accum->done_lock);
 }
 
-static void unlink_live(pkf_accum *accum, pkf_batch *batch)
-{
+static void unlink_live(pkf_accum *accum, pkf_batch *batch) {
     pthread_mutex_lock(&accum->live_lock);
-    if (batch->live_prev) batch->live_prev->live_next = batch->live_next;
-    else accum->live = batch->live_next;
+    if (batch->live_prev)
+        batch->live_prev->live_next = batch->live_next;
+    else
+        accum->live = batch->live_next;
     if (batch->live_next) batch->live_next->live_prev = batch->live_prev;
     batch->live_prev = batch->live_next = NULL;
     accum->live_count--;
     pthread_mutex_unlock(&accum->live_lock);
 }
 
-void pkf_accum_complete(pkf_accum *accum, pkf_batch *batch, int32_t code, const char *message, bool in_doubt)
-{
+void pkf_accum_complete(pkf_accum *accum, pkf_batch *batch, int32_t code, const char *message, bool in_doubt) {
     atomic_fetch_sub_explicit(&batch->partition->queued_bytes, batch->used, memory_order_relaxed);
     if (pkf_batch_publish(batch, code, message, in_doubt)) push_done(accum, batch);
     if (pkf_batch_state(batch) & PKF_WAITED) wake_waiters(accum, batch);
     unlink_live(accum, batch); // last: a flush finds it either here or among what was pushed
-    pkf_batch_unref(batch); // the live set's own
+    pkf_batch_unref(batch);    // the live set's own
 }
 
-static bool finished(const pkf_batch *batch, bool delivered)
-{
+static bool finished(const pkf_batch *batch, bool delivered) {
     uint32_t state = pkf_batch_state(batch);
     if (!(state & PKF_DONE)) return false;
     return !delivered || !(state & PKF_WANTED) || (state & PKF_DELIVERED);
 }
 
-pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bool delivered, int64_t slice_ns)
-{
+pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bool delivered, int64_t slice_ns) {
     if (finished(batch, delivered)) return PKF_OK;
     pkf_stripe *stripe = stripe_of(accum, batch);
     struct timespec at = pkf_cond_deadline(slice_ns);
@@ -65,13 +62,13 @@ pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bool deliver
     pthread_mutex_lock(&stripe->lock);
     // WAITED before the look: whoever finishes after the look sees it and broadcasts under the lock held here.
     atomic_fetch_or_explicit(&batch->state, PKF_WAITED, memory_order_seq_cst);
-    while (!finished(batch, delivered) && !timed_out) timed_out = pthread_cond_timedwait(&stripe->cond, &stripe->lock, &at);
+    while (!finished(batch, delivered) && !timed_out)
+        timed_out = pthread_cond_timedwait(&stripe->cond, &stripe->lock, &at);
     pthread_mutex_unlock(&stripe->lock);
     return finished(batch, delivered) ? PKF_OK : PKF_E_TIMEOUT;
 }
 
-pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object)
-{
+pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object) {
     if (accum == NULL) return PKF_E_CLOSED; // failed before it was appended: nobody will deliver it
     pkf_listener *listener = malloc(sizeof *listener);
     if (listener == NULL) return PKF_E_NOMEM;
@@ -92,13 +89,13 @@ pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object)
         return PKF_E_CLOSED;
     }
     uint32_t before = atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
-    if ((before & PKF_DONE) && !(atomic_fetch_or_explicit(&batch->state, PKF_QUEUED, memory_order_acq_rel) & PKF_QUEUED))
+    if ((before & PKF_DONE) &&
+        !(atomic_fetch_or_explicit(&batch->state, PKF_QUEUED, memory_order_acq_rel) & PKF_QUEUED))
         push_done(accum, batch);
     return PKF_OK;
 }
 
-pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list)
-{
+pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) {
     struct timespec at = pkf_cond_deadline(slice_ns);
     int timed_out = 0;
     pthread_mutex_lock(&accum->done_lock);
@@ -111,8 +108,7 @@ pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **l
     return *list == NULL && closed ? PKF_E_CLOSED : PKF_OK;
 }
 
-pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch)
-{
+pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) {
     pkf_stripe *stripe = stripe_of(accum, batch);
     pthread_mutex_lock(&stripe->lock);
     pkf_listener *list = batch->listeners;
@@ -124,8 +120,7 @@ pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch)
     return list;
 }
 
-void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies)
-{
+void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) {
     if (pkf_batch_state(batch) & PKF_WAITED) wake_waiters(accum, batch);
     atomic_fetch_sub_explicit(&accum->cookies, cookies, memory_order_relaxed);
     pthread_mutex_lock(&accum->done_lock);
@@ -135,16 +130,14 @@ void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies)
     pkf_batch_unref(batch); // the completion list's own
 }
 
-uint64_t pkf_accum_pushed(pkf_accum *accum)
-{
+uint64_t pkf_accum_pushed(pkf_accum *accum) {
     pthread_mutex_lock(&accum->done_lock);
     uint64_t pushed = accum->done_pushed;
     pthread_mutex_unlock(&accum->done_lock);
     return pushed;
 }
 
-pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns)
-{
+pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns) {
     struct timespec at = pkf_cond_deadline(slice_ns);
     int timed_out = 0;
     pthread_mutex_lock(&accum->done_lock);
@@ -155,8 +148,7 @@ pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t s
     return delivered ? PKF_OK : PKF_E_TIMEOUT;
 }
 
-void pkf_accum_close_delivery(pkf_accum *accum)
-{
+void pkf_accum_close_delivery(pkf_accum *accum) {
     pthread_mutex_lock(&accum->done_lock);
     accum->done_closed = true;
     pthread_cond_broadcast(&accum->done_cond);
@@ -164,8 +156,7 @@ void pkf_accum_close_delivery(pkf_accum *accum)
     pthread_mutex_unlock(&accum->done_lock);
 }
 
-pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns)
-{
+pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) {
     struct timespec at = pkf_cond_deadline(slice_ns);
     int timed_out = 0;
     pthread_mutex_lock(&accum->done_lock);

@@ -11,8 +11,7 @@
 #define IOV_PER_WRITE 512 // below every system's IOV_MAX
 
 pkf_conn *pkf_conn_new(const pkf_transport *transport, void *transport_self, int fd, int16_t version,
-                       int32_t next_correlation, const pkf_conn_config *config, int64_t now_ns)
-{
+                       int32_t next_correlation, const pkf_conn_config *config, int64_t now_ns) {
     pkf_conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL) return NULL;
     conn->ring = calloc((size_t)config->max_in_flight, sizeof *conn->ring);
@@ -35,8 +34,7 @@ pkf_conn *pkf_conn_new(const pkf_transport *transport, void *transport_self, int
     return conn;
 }
 
-void pkf_conn_free(pkf_conn *conn)
-{
+void pkf_conn_free(pkf_conn *conn) {
     conn->transport->close(conn->transport_self);
     pkf_request_free(&conn->out);
     free(conn->ring);
@@ -44,27 +42,21 @@ void pkf_conn_free(pkf_conn *conn)
     free(conn);
 }
 
-bool pkf_conn_can_send(const pkf_conn *conn)
-{
-    return !conn->writing && conn->ring_count < conn->config.max_in_flight;
-}
+bool pkf_conn_can_send(const pkf_conn *conn) { return !conn->writing && conn->ring_count < conn->config.max_in_flight; }
 
-void pkf_inflight_free(pkf_inflight *request)
-{
+void pkf_inflight_free(pkf_inflight *request) {
     free(request->batches);
     free(request->topic_ids);
     request->batches = NULL;
     request->topic_ids = NULL;
 }
 
-static bool id_known(const uint8_t *id)
-{
+static bool id_known(const uint8_t *id) {
     static const uint8_t none[16];
     return memcmp(id, none, sizeof none) != 0;
 }
 
-static pkf_status describe(pkf_inflight *request, pkf_request_batch *parts, pkf_batch **batches, int32_t count)
-{
+static pkf_status describe(pkf_inflight *request, pkf_request_batch *parts, pkf_batch **batches, int32_t count) {
     for (int32_t i = 0; i < count; i++) {
         pkf_topic *topic = batches[i]->partition->topic;
         if (request->version >= 13 && !id_known(topic->id)) request->version = 12; // names serve as well
@@ -83,8 +75,7 @@ static pkf_status describe(pkf_inflight *request, pkf_request_batch *parts, pkf_
     return PKF_OK;
 }
 
-static pkf_status frame_parts(pkf_conn *conn, pkf_inflight *request, pkf_batch **batches, pkf_request_batch *parts)
-{
+static pkf_status frame_parts(pkf_conn *conn, pkf_inflight *request, pkf_batch **batches, pkf_request_batch *parts) {
     pkf_status status = describe(request, parts, batches, request->count);
     if (status) return status;
     pkf_request_head head = {
@@ -97,8 +88,7 @@ static pkf_status frame_parts(pkf_conn *conn, pkf_inflight *request, pkf_batch *
     return pkf_request_frame(&conn->out, &head, parts, (size_t)request->count);
 }
 
-pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, int64_t now_ns)
-{
+pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, int64_t now_ns) {
     pkf_request_batch few[16], *parts = few;
     if (count > 16) parts = malloc((size_t)count * sizeof *parts);
     if (parts == NULL) return PKF_E_NOMEM;
@@ -118,8 +108,7 @@ pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, in
     return PKF_OK;
 }
 
-static void advance(pkf_conn *conn, size_t written)
-{
+static void advance(pkf_conn *conn, size_t written) {
     while (conn->iov_next < conn->out.iov_count) {
         struct iovec *part = &conn->out.iov[conn->iov_next];
         if (written < part->iov_len) {
@@ -134,8 +123,7 @@ static void advance(pkf_conn *conn, size_t written)
     pkf_conn_newest(conn)->written = true;
 }
 
-pkf_status pkf_conn_write(pkf_conn *conn, int64_t now_ns, int *error)
-{
+pkf_status pkf_conn_write(pkf_conn *conn, int64_t now_ns, int *error) {
     while (conn->writing) {
         int count = conn->out.iov_count - conn->iov_next;
         ssize_t written = conn->transport->write(conn->transport_self, conn->out.iov + conn->iov_next,
@@ -148,8 +136,7 @@ pkf_status pkf_conn_write(pkf_conn *conn, int64_t now_ns, int *error)
     return PKF_OK;
 }
 
-static pkf_status make_room(pkf_conn *conn)
-{
+static pkf_status make_room(pkf_conn *conn) {
     if (conn->in_end < conn->in_room) return PKF_OK;
     if (conn->in_start > 0) {
         memmove(conn->in, conn->in + conn->in_start, conn->in_end - conn->in_start);
@@ -164,11 +151,11 @@ static pkf_status make_room(pkf_conn *conn)
     return PKF_OK;
 }
 
-pkf_status pkf_conn_read(pkf_conn *conn, int64_t now_ns, int *error)
-{
+pkf_status pkf_conn_read(pkf_conn *conn, int64_t now_ns, int *error) {
     pkf_status status = make_room(conn);
     if (status) return status;
-    ssize_t got = conn->transport->read(conn->transport_self, conn->in + conn->in_end, conn->in_room - conn->in_end, error);
+    ssize_t got =
+        conn->transport->read(conn->transport_self, conn->in + conn->in_end, conn->in_room - conn->in_end, error);
     if (got == 0) return PKF_E_PARTIAL;
     if (got < 0) return PKF_E_SYSTEM;
     conn->in_end += (size_t)got;
@@ -176,8 +163,7 @@ pkf_status pkf_conn_read(pkf_conn *conn, int64_t now_ns, int *error)
     return PKF_OK;
 }
 
-pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len)
-{
+pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len) {
     size_t have = conn->in_end - conn->in_start;
     if (have == 0) conn->in_start = conn->in_end = 0;
     if (have < 4) return PKF_E_PARTIAL;
@@ -190,24 +176,16 @@ pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len)
     return PKF_OK;
 }
 
-void pkf_conn_discard(pkf_conn *conn)
-{
-    conn->in_start = conn->in_end = 0;
-}
+void pkf_conn_discard(pkf_conn *conn) { conn->in_start = conn->in_end = 0; }
 
-pkf_inflight *pkf_conn_oldest(pkf_conn *conn)
-{
-    return conn->ring_count ? &conn->ring[conn->ring_first] : NULL;
-}
+pkf_inflight *pkf_conn_oldest(pkf_conn *conn) { return conn->ring_count ? &conn->ring[conn->ring_first] : NULL; }
 
-pkf_inflight *pkf_conn_newest(pkf_conn *conn)
-{
+pkf_inflight *pkf_conn_newest(pkf_conn *conn) {
     if (conn->ring_count == 0) return NULL;
     return &conn->ring[(conn->ring_first + conn->ring_count - 1) % conn->config.max_in_flight];
 }
 
-pkf_inflight pkf_conn_pop(pkf_conn *conn)
-{
+pkf_inflight pkf_conn_pop(pkf_conn *conn) {
     pkf_inflight oldest = conn->ring[conn->ring_first];
     conn->ring_first = (conn->ring_first + 1) % conn->config.max_in_flight;
     conn->ring_count--;
@@ -215,8 +193,7 @@ pkf_inflight pkf_conn_pop(pkf_conn *conn)
     return oldest;
 }
 
-static bool is_of(const pkf_inflight *request, int32_t i, const pkf_ack *ack)
-{
+static bool is_of(const pkf_inflight *request, int32_t i, const pkf_ack *ack) {
     if (request->batches[i] == NULL) return false;
     const pkf_partition *partition = request->batches[i]->partition;
     if (partition->index != ack->partition) return false;
@@ -225,8 +202,7 @@ static bool is_of(const pkf_inflight *request, int32_t i, const pkf_ack *ack)
            memcmp(ack->topic_name.base, partition->topic->name, ack->topic_name.len) == 0;
 }
 
-pkf_batch **pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint)
-{
+pkf_batch **pkf_inflight_find(const pkf_inflight *request, const pkf_ack *ack, int32_t *hint) {
     for (int32_t n = 0; n < request->count; n++) { // brokers answer in the order of the request: usually the first look
         int32_t i = (*hint + n) % request->count;
         if (!is_of(request, i, ack)) continue;

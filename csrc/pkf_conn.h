@@ -42,13 +42,13 @@ typedef struct pkf_conn_config {
 typedef struct pkf_conn {
     const pkf_transport *transport;
     void *transport_self;
-    int fd; // for polling
+    int fd;          // for polling
     int16_t version; // highest Produce version both sides know
     int32_t next_correlation;
     pkf_conn_config config;
     pkf_request out;
-    int iov_next;  // first entry of out.iov with bytes left
-    bool writing;  // out has bytes left
+    int iov_next; // first entry of out.iov with bytes left
+    bool writing; // out has bytes left
     pkf_inflight *ring;
     int32_t ring_first, ring_count;
     uint8_t *in;
@@ -78,9 +78,9 @@ PKF_MUST_USE pkf_status pkf_conn_read(pkf_conn *conn, int64_t now_ns, int *error
 PKF_MUST_USE pkf_status pkf_conn_next(pkf_conn *conn, const uint8_t **bytes, size_t *len);
 void pkf_conn_discard(pkf_conn *conn); // forget what has been read: with acks=0 nothing is owed an answer
 
-pkf_inflight *pkf_conn_oldest(pkf_conn *conn);  // NULL when nothing is in flight
+pkf_inflight *pkf_conn_oldest(pkf_conn *conn); // NULL when nothing is in flight
 pkf_inflight *pkf_conn_newest(pkf_conn *conn);
-pkf_inflight pkf_conn_pop(pkf_conn *conn);      // the oldest; the caller frees it with pkf_inflight_free
+pkf_inflight pkf_conn_pop(pkf_conn *conn); // the oldest; the caller frees it with pkf_inflight_free
 void pkf_inflight_free(pkf_inflight *request);
 
 // The place in request->batches that the ack speaks of; NULL if there is none. Places set to NULL are passed over. *hint is

@@ -3,14 +3,12 @@
 
 #include <stdlib.h>
 
-static void place(pkf_deadlines *heap, int32_t i, pkf_partition *partition)
-{
+static void place(pkf_deadlines *heap, int32_t i, pkf_partition *partition) {
     heap->items[i] = partition;
     partition->heap_index = i;
 }
 
-static void sift_up(pkf_deadlines *heap, int32_t i)
-{
+static void sift_up(pkf_deadlines *heap, int32_t i) {
     pkf_partition *moving = heap->items[i];
     while (i > 0 && heap->items[(i - 1) / 2]->deadline > moving->deadline) {
         place(heap, i, heap->items[(i - 1) / 2]);
@@ -19,8 +17,7 @@ static void sift_up(pkf_deadlines *heap, int32_t i)
     place(heap, i, moving);
 }
 
-static void sift_down(pkf_deadlines *heap, int32_t i)
-{
+static void sift_down(pkf_deadlines *heap, int32_t i) {
     pkf_partition *moving = heap->items[i];
     for (;;) {
         int32_t child = 2 * i + 1;
@@ -33,8 +30,7 @@ static void sift_down(pkf_deadlines *heap, int32_t i)
     place(heap, i, moving);
 }
 
-pkf_status pkf_deadlines_add(pkf_deadlines *heap, pkf_partition *partition, int64_t at_ns)
-{
+pkf_status pkf_deadlines_add(pkf_deadlines *heap, pkf_partition *partition, int64_t at_ns) {
     if (partition->heap_index >= 0) {
         if (at_ns >= partition->deadline) return PKF_OK;
         partition->deadline = at_ns;
@@ -54,13 +50,9 @@ pkf_status pkf_deadlines_add(pkf_deadlines *heap, pkf_partition *partition, int6
     return PKF_OK;
 }
 
-int64_t pkf_deadlines_next(const pkf_deadlines *heap)
-{
-    return heap->count ? heap->items[0]->deadline : PKF_NEVER;
-}
+int64_t pkf_deadlines_next(const pkf_deadlines *heap) { return heap->count ? heap->items[0]->deadline : PKF_NEVER; }
 
-pkf_partition *pkf_deadlines_pop(pkf_deadlines *heap, int64_t now_ns)
-{
+pkf_partition *pkf_deadlines_pop(pkf_deadlines *heap, int64_t now_ns) {
     if (heap->count == 0 || heap->items[0]->deadline > now_ns) return NULL;
     pkf_partition *first = heap->items[0];
     first->heap_index = -1;
@@ -72,8 +64,7 @@ pkf_partition *pkf_deadlines_pop(pkf_deadlines *heap, int64_t now_ns)
     return first;
 }
 
-void pkf_deadlines_free(pkf_deadlines *heap)
-{
+void pkf_deadlines_free(pkf_deadlines *heap) {
     for (int32_t i = 0; i < heap->count; i++) heap->items[i]->heap_index = -1;
     free(heap->items);
     heap->items = NULL;

@@ -4,22 +4,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-pkf_status pkf_events_init(pkf_events *events)
-{
+pkf_status pkf_events_init(pkf_events *events) {
     events->head = events->tail = NULL;
     pkf_status status = pkf_wakeup_open(&events->wakeup);
     if (status == PKF_OK) pthread_mutex_init(&events->lock, NULL);
     return status;
 }
 
-void pkf_record_errors_free(pkf_record_error *errors, int32_t count)
-{
+void pkf_record_errors_free(pkf_record_error *errors, int32_t count) {
     for (int32_t i = 0; i < count; i++) free(errors[i].message);
     free(errors);
 }
 
-pkf_event *pkf_event_new(pkf_event_kind kind)
-{
+pkf_event *pkf_event_new(pkf_event_kind kind) {
     pkf_event *event = calloc(1, sizeof *event);
     if (event == NULL) return NULL;
     event->kind = kind;
@@ -28,27 +25,26 @@ pkf_event *pkf_event_new(pkf_event_kind kind)
     return event;
 }
 
-void pkf_event_free(pkf_event *event)
-{
+void pkf_event_free(pkf_event *event) {
     if (event->batch) pkf_batch_unref(event->batch);
     pkf_record_errors_free(event->record_errors, event->record_error_count);
     free(event->text);
     free(event);
 }
 
-void pkf_events_push(pkf_events *events, pkf_event *event)
-{
+void pkf_events_push(pkf_events *events, pkf_event *event) {
     event->next = NULL;
     pthread_mutex_lock(&events->lock);
-    if (events->tail) events->tail->next = event;
-    else events->head = event;
+    if (events->tail)
+        events->tail->next = event;
+    else
+        events->head = event;
     events->tail = event;
     pthread_mutex_unlock(&events->lock);
     pkf_wakeup_signal(&events->wakeup);
 }
 
-pkf_event *pkf_events_take(pkf_events *events)
-{
+pkf_event *pkf_events_take(pkf_events *events) {
     pkf_wakeup_drain(&events->wakeup);
     pthread_mutex_lock(&events->lock);
     pkf_event *list = events->head;
@@ -57,8 +53,7 @@ pkf_event *pkf_events_take(pkf_events *events)
     return list;
 }
 
-void pkf_events_free(pkf_events *events)
-{
+void pkf_events_free(pkf_events *events) {
     for (pkf_event *event = pkf_events_take(events), *next; event; event = next) {
         next = event->next;
         pkf_event_free(event);
@@ -67,15 +62,13 @@ void pkf_events_free(pkf_events *events)
     pthread_mutex_destroy(&events->lock);
 }
 
-void pkf_commands_init(pkf_commands *commands)
-{
+void pkf_commands_init(pkf_commands *commands) {
     commands->head = commands->tail = NULL;
     atomic_init(&commands->some, 0);
     pthread_mutex_init(&commands->lock, NULL);
 }
 
-pkf_command *pkf_command_new(pkf_command_kind kind)
-{
+pkf_command *pkf_command_new(pkf_command_kind kind) {
     pkf_command *command = calloc(1, sizeof *command);
     if (command == NULL) return NULL;
     command->kind = kind;
@@ -83,8 +76,7 @@ pkf_command *pkf_command_new(pkf_command_kind kind)
     return command;
 }
 
-void pkf_command_free(pkf_command *command)
-{
+void pkf_command_free(pkf_command *command) {
     if (command->batch) pkf_batch_unref(command->batch);
     if (command->fd >= 0) close(command->fd); // a connection nobody took over
     pkf_record_errors_free(command->record_errors, command->record_error_count);
@@ -94,19 +86,19 @@ void pkf_command_free(pkf_command *command)
     free(command);
 }
 
-void pkf_commands_push(pkf_commands *commands, pkf_command *command)
-{
+void pkf_commands_push(pkf_commands *commands, pkf_command *command) {
     command->next = NULL;
     pthread_mutex_lock(&commands->lock);
-    if (commands->tail) commands->tail->next = command;
-    else commands->head = command;
+    if (commands->tail)
+        commands->tail->next = command;
+    else
+        commands->head = command;
     commands->tail = command;
     pthread_mutex_unlock(&commands->lock);
     atomic_store(&commands->some, 1);
 }
 
-pkf_command *pkf_commands_take(pkf_commands *commands)
-{
+pkf_command *pkf_commands_take(pkf_commands *commands) {
     if (!atomic_exchange(&commands->some, 0)) return NULL;
     pthread_mutex_lock(&commands->lock);
     pkf_command *list = commands->head;
@@ -115,8 +107,7 @@ pkf_command *pkf_commands_take(pkf_commands *commands)
     return list;
 }
 
-void pkf_commands_free(pkf_commands *commands)
-{
+void pkf_commands_free(pkf_commands *commands) {
     atomic_store(&commands->some, 1);
     for (pkf_command *command = pkf_commands_take(commands), *next; command; command = next) {
         next = command->next;

@@ -9,12 +9,12 @@
 typedef enum pkf_event_kind {
     PKF_EVENT_NEED_CONNECTION = 1, // node: records wait for a broker without a connection
     PKF_EVENT_CONNECTION_LOST,     // node, code (a pkf_status), text: why
-    PKF_EVENT_PARKED,              // batch (a reference), code, text, leader, leader_epoch, offset, log_start: settle it
-    PKF_EVENT_NEED_PRODUCER_ID,    // idempotent, and none is known
-    PKF_EVENT_GAP,                 // topic, partition: a sequence will never arrive; restart after an epoch bump
-    PKF_EVENT_UNKNOWN_LEADER,      // topic: records wait for a partition without a leader
-    PKF_EVENT_NODE,                // node, text = host, code = port: an address learnt from a response (KIP-951)
-    PKF_EVENT_DRAINED,             // closing, and nothing is left to deliver
+    PKF_EVENT_PARKED,           // batch (a reference), code, text, leader, leader_epoch, offset, log_start: settle it
+    PKF_EVENT_NEED_PRODUCER_ID, // idempotent, and none is known
+    PKF_EVENT_GAP,              // topic, partition: a sequence will never arrive; restart after an epoch bump
+    PKF_EVENT_UNKNOWN_LEADER,   // topic: records wait for a partition without a leader
+    PKF_EVENT_NODE,             // node, text = host, code = port: an address learnt from a response (KIP-951)
+    PKF_EVENT_DRAINED,          // closing, and nothing is left to deliver
 } pkf_event_kind;
 
 typedef struct pkf_event {
@@ -80,7 +80,8 @@ typedef struct pkf_commands {
 
 PKF_MUST_USE pkf_status pkf_events_init(pkf_events *events);
 void pkf_events_free(pkf_events *events);
-pkf_event *pkf_event_new(pkf_event_kind kind); // zeroed but for -1 in node, partition, leader, epoch, offsets; NULL: no memory
+pkf_event *
+pkf_event_new(pkf_event_kind kind); // zeroed but for -1 in node, partition, leader, epoch, offsets; NULL: no memory
 void pkf_event_free(pkf_event *event);
 void pkf_events_push(pkf_events *events, pkf_event *event); // takes it over and wakes the reader
 pkf_event *pkf_events_take(pkf_events *events);             // all of them, oldest first, linked by next

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pkf_fork.h"
 
-void pkf_accum_orphan(pkf_accum *accum)
-{
+void pkf_accum_orphan(pkf_accum *accum) {
     atomic_store(&accum->forked, 1);
     atomic_store(&accum->closed, 1);
     pkf_wakeup_close(&accum->wakeup);
 }
 
-void pkf_wire_orphan(pkf_wire *wire)
-{
+void pkf_wire_orphan(pkf_wire *wire) {
     pkf_wakeup_close(&wire->events.wakeup);
     if (pthread_mutex_trylock(&wire->nodes_lock)) return; // the table was being changed; its connections stay open here
     for (int32_t i = 0; i < wire->node_count; i++) {
@@ -18,8 +16,7 @@ void pkf_wire_orphan(pkf_wire *wire)
     }
 }
 
-void pkf_batch_orphan(pkf_batch *batch)
-{
+void pkf_batch_orphan(pkf_batch *batch) {
     uint32_t state = pkf_batch_state(batch);
     if ((state & PKF_DONE) && (state & PKF_DELIVERED)) return;
     if (!(state & PKF_DONE)) {

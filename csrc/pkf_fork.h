@@ -16,8 +16,7 @@ void pkf_accum_orphan(pkf_accum *accum);
 void pkf_wire_orphan(pkf_wire *wire);
 
 // Whether the batch was inherited. Any thread.
-static inline bool pkf_batch_inherited(const pkf_batch *batch)
-{
+static inline bool pkf_batch_inherited(const pkf_batch *batch) {
     return batch->accum && atomic_load_explicit(&batch->accum->forked, memory_order_relaxed);
 }
 

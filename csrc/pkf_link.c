@@ -8,8 +8,7 @@
 #define NETWORK_EXCEPTION 13 // Kafka's code for a request that ended without an answer
 #define REQUEST_TIMED_OUT 7
 
-void pkf_wire_connect(pkf_wire *wire, pkf_command *command)
-{
+void pkf_wire_connect(pkf_wire *wire, pkf_command *command) {
     pkf_node *node = pkf_wire_node(wire, command->node);
     if (node == NULL) return; // the command still owns the descriptor
     if (node->conn) pkf_wire_disconnect(wire, node, PKF_E_CLOSED, "replaced by a new connection");
@@ -20,8 +19,8 @@ void pkf_wire_connect(pkf_wire *wire, pkf_command *command)
         .request_timeout_ns = wire->config.request_timeout_ns,
         .receive_max = wire->config.receive_max,
     };
-    node->conn = pkf_conn_new(&pkf_transport_plain, (void *)(intptr_t)command->fd, command->fd, (int16_t)command->version,
-                              command->correlation, &config, wire->now);
+    node->conn = pkf_conn_new(&pkf_transport_plain, (void *)(intptr_t)command->fd, command->fd,
+                              (int16_t)command->version, command->correlation, &config, wire->now);
     node->asked = false;
     if (node->conn == NULL) return;
     atomic_store(&node->fd, command->fd);
@@ -31,15 +30,13 @@ void pkf_wire_connect(pkf_wire *wire, pkf_command *command)
     atomic_fetch_add(&wire->counters.connections, 1);
 }
 
-void pkf_wire_explain(pkf_node *node, const char *text)
-{
+void pkf_wire_explain(pkf_node *node, const char *text) {
     if (node == NULL) return;
     free(node->trouble);
     node->trouble = text ? strdup(text) : NULL;
 }
 
-static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const char *text)
-{
+static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const char *text) {
     while (conn->ring_count) {
         pkf_inflight request = pkf_conn_pop(conn);
         atomic_fetch_sub(&wire->counters.in_flight, 1);
@@ -52,8 +49,7 @@ static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const ch
     }
 }
 
-void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text)
-{
+void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text) {
     pkf_conn *conn = node->conn;
     node->conn = NULL;
     atomic_store(&node->fd, -1);
@@ -65,8 +61,7 @@ void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const cha
     atomic_fetch_sub(&wire->counters.connections, 1);
 }
 
-static void lost(pkf_wire *wire, pkf_node *node, int error)
-{
+static void lost(pkf_wire *wire, pkf_node *node, int error) {
     pkf_wire_disconnect(wire, node, error, error == 0 ? "the broker closed the connection" : "the connection failed");
 }
 
@@ -77,8 +72,7 @@ static void end_unanswered(pkf_wire *wire, pkf_inflight *request) // acks=0: wri
     pkf_inflight_free(request);
 }
 
-static void count_request(pkf_wire *wire, pkf_node *node)
-{
+static void count_request(pkf_wire *wire, pkf_node *node) {
     size_t size = node->conn->out.size;
     pkf_count(&wire->counters.requests, 1);
     pkf_count(&wire->counters.request_bytes, size);
@@ -88,8 +82,7 @@ static void count_request(pkf_wire *wire, pkf_node *node)
     pkf_count_max(&node->counters.request_size_max, size);
 }
 
-void pkf_wire_write(pkf_wire *wire, pkf_node *node)
-{
+void pkf_wire_write(pkf_wire *wire, pkf_node *node) {
     int error = 0;
     pkf_conn *conn = node->conn;
     if (!conn->writing) return;
@@ -109,15 +102,15 @@ void pkf_wire_write(pkf_wire *wire, pkf_node *node)
     end_unanswered(wire, &request);
 }
 
-static void malformed(pkf_wire *wire, pkf_node *node, const char *text)
-{
+static void malformed(pkf_wire *wire, pkf_node *node, const char *text) {
     pkf_wire_disconnect(wire, node, PKF_E_MALFORMED, text);
 }
 
 // Read the whole response before acting on any of it: every ack must belong to a batch of the request, once each.
-static const char *check_response(pkf_response *response, const pkf_inflight *request, const uint8_t *bytes, size_t len)
-{
-    if (pkf_response_open(response, bytes, len, request->version) != PKF_OK) return "a response that breaks the protocol";
+static const char *check_response(pkf_response *response, const pkf_inflight *request, const uint8_t *bytes,
+                                  size_t len) {
+    if (pkf_response_open(response, bytes, len, request->version) != PKF_OK)
+        return "a response that breaks the protocol";
     if (response->correlation_id != request->correlation) return "a response to another request (correlation id)";
     int32_t hint = 0, found = 0;
     for (;;) {
@@ -134,8 +127,7 @@ static const char *check_response(pkf_response *response, const pkf_inflight *re
     return found == request->count ? NULL : "a response that leaves out a partition of the request";
 }
 
-static void report_endpoints(pkf_wire *wire, pkf_response *response)
-{
+static void report_endpoints(pkf_wire *wire, pkf_response *response) {
     pkf_node_endpoint endpoint;
     while (pkf_node_endpoints_next(&response->endpoints, &endpoint)) {
         char *host = strndup((const char *)endpoint.host.base, endpoint.host.len);
@@ -144,8 +136,7 @@ static void report_endpoints(pkf_wire *wire, pkf_response *response)
     }
 }
 
-static void throttle(pkf_wire *wire, pkf_node *node, int32_t ms)
-{
+static void throttle(pkf_wire *wire, pkf_node *node, int32_t ms) {
     if (ms <= 0) return;
     int64_t ns = (int64_t)ms * 1000000;
     if (wire->now + ns > node->throttled_until) node->throttled_until = wire->now + ns;
@@ -158,8 +149,7 @@ static void throttle(pkf_wire *wire, pkf_node *node, int32_t ms)
         node->conn->ring[(node->conn->ring_first + i) % node->conn->config.max_in_flight].deadline_ns += ns;
 }
 
-static void count_response(pkf_wire *wire, pkf_node *node, const pkf_inflight *request, size_t len)
-{
+static void count_response(pkf_wire *wire, pkf_node *node, const pkf_inflight *request, size_t len) {
     uint64_t latency = (uint64_t)(wire->now - request->sent_ns);
     pkf_count(&wire->counters.responses, 1);
     pkf_count(&wire->counters.response_bytes, len + 4);
@@ -171,8 +161,7 @@ static void count_response(pkf_wire *wire, pkf_node *node, const pkf_inflight *r
     pkf_count_max(&node->counters.latency_max_ns, latency);
 }
 
-static void apply_response(pkf_wire *wire, const pkf_inflight *request, const uint8_t *bytes, size_t len)
-{
+static void apply_response(pkf_wire *wire, const pkf_inflight *request, const uint8_t *bytes, size_t len) {
     pkf_response response;
     pkf_ack ack;
     bool more = true;
@@ -186,8 +175,7 @@ static void apply_response(pkf_wire *wire, const pkf_inflight *request, const ui
 }
 
 // One whole response. Returns false when the connection was given up.
-static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, size_t len)
-{
+static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, size_t len) {
     pkf_conn *conn = node->conn;
     pkf_inflight *oldest = pkf_conn_oldest(conn);
     if (oldest == NULL || !oldest->written) {
@@ -211,8 +199,7 @@ static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, 
     return true;
 }
 
-void pkf_wire_read(pkf_wire *wire, pkf_node *node)
-{
+void pkf_wire_read(pkf_wire *wire, pkf_node *node) {
     int error = 0;
     for (int reads = 0; reads < 16; reads++) { // then the others' turn
         pkf_status status = pkf_conn_read(node->conn, wire->now, &error);
@@ -221,7 +208,8 @@ void pkf_wire_read(pkf_wire *wire, pkf_node *node)
             lost(wire, node, error);
             return;
         }
-        if (node->conn->config.acks == 0) { // some brokers answer all the same; to break off would lose what is under way
+        if (node->conn->config.acks ==
+            0) { // some brokers answer all the same; to break off would lose what is under way
             pkf_conn_discard(node->conn);
             continue;
         }
@@ -236,14 +224,14 @@ void pkf_wire_read(pkf_wire *wire, pkf_node *node)
     }
 }
 
-int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node)
-{
+int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node) {
     pkf_conn *conn = node->conn;
     pkf_inflight *oldest = pkf_conn_oldest(conn);
     if (oldest) {
         if (oldest->deadline_ns > wire->now) return oldest->deadline_ns;
         pkf_wire_read(wire, node); // the answer may be there, unread, after a suspension
-        if (node->conn != conn || (oldest = pkf_conn_oldest(conn)) == NULL || oldest->deadline_ns > wire->now) return wire->now;
+        if (node->conn != conn || (oldest = pkf_conn_oldest(conn)) == NULL || oldest->deadline_ns > wire->now)
+            return wire->now;
         pkf_wire_disconnect(wire, node, PKF_E_TIMEOUT, "no answer within request_timeout_ms");
         return wire->now;
     }

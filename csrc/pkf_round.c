@@ -7,8 +7,7 @@
 
 #include "pkf_topic.h"
 
-pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
-{
+pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) {
     pkf_wire *wire = calloc(1, sizeof *wire);
     if (wire == NULL) return NULL;
     wire->polls = malloc(sizeof *wire->polls); // for the wake-up; those of the nodes come with them
@@ -28,8 +27,7 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config)
     return wire;
 }
 
-void pkf_wire_free(pkf_wire *wire)
-{
+void pkf_wire_free(pkf_wire *wire) {
     pkf_accum_close(wire->accum);
     wire->now = pkf_monotonic_ns();
     pkf_wire_abort(wire, PKF_CODE_CLOSED_FORCEFULLY, "the producer was closed before the records were sent");
@@ -47,14 +45,12 @@ void pkf_wire_free(pkf_wire *wire)
     free(wire);
 }
 
-void pkf_wire_command(pkf_wire *wire, pkf_command *command)
-{
+void pkf_wire_command(pkf_wire *wire, pkf_command *command) {
     pkf_commands_push(&wire->commands, command);
     pkf_accum_wake(wire->accum);
 }
 
-static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id, int32_t epoch)
-{
+static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id, int32_t epoch) {
     int32_t leader = node_id < 0 ? -1 : pkf_wire_node_index(wire, node_id);
     bool newer = partition->leader_epoch >= 0 && epoch > partition->leader_epoch;
     if (leader != partition->leader) pkf_wire_unready(wire, partition);
@@ -69,21 +65,18 @@ static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id
     pkf_wire_evaluate(wire, partition);
 }
 
-static void set_leaders(pkf_wire *wire, pkf_command *command)
-{
+static void set_leaders(pkf_wire *wire, pkf_command *command) {
     pkf_partition **parts = atomic_load(&command->topic->parts);
     memcpy(command->topic->id, command->id, sizeof command->id);
     for (int32_t i = 0; i < command->count; i++) set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
 }
 
-static void forget_connection(pkf_wire *wire, int32_t id)
-{
+static void forget_connection(pkf_wire *wire, int32_t id) {
     pkf_node *node = pkf_wire_node(wire, id);
     if (node) node->asked = false;
 }
 
-static void set_producer(pkf_wire *wire, const pkf_command *command)
-{
+static void set_producer(pkf_wire *wire, const pkf_command *command) {
     wire->producer_id = command->producer_id;
     wire->producer_epoch = (int16_t)command->epoch;
     wire->pid_asked = false;
@@ -98,8 +91,7 @@ static void set_producer(pkf_wire *wire, const pkf_command *command)
 
 // The accumulator is closed, but an append that found it open may still hold its partition's lock: until then it could
 // add a batch behind the back of whoever finds none left.
-static void await_appends(pkf_wire *wire)
-{
+static void await_appends(pkf_wire *wire) {
     pthread_mutex_lock(&wire->accum->topics_lock);
     pkf_topic *topics = wire->accum->topics;
     pthread_mutex_unlock(&wire->accum->topics_lock);
@@ -113,53 +105,31 @@ static void await_appends(pkf_wire *wire)
     }
 }
 
-static void begin_close(pkf_wire *wire)
-{
+static void begin_close(pkf_wire *wire) {
     await_appends(wire);
     wire->closing = true;
     wire->drained = false;
 }
 
-static void run_command(pkf_wire *wire, pkf_command *command)
-{
+static void run_command(pkf_wire *wire, pkf_command *command) {
     switch (command->kind) {
-    case PKF_COMMAND_CONNECT:
-        pkf_wire_connect(wire, command);
-        break;
-    case PKF_COMMAND_FORGET:
-        forget_connection(wire, command->node);
-        break;
-    case PKF_COMMAND_EXPLAIN:
-        pkf_wire_explain(pkf_wire_node(wire, command->node), command->text);
-        break;
-    case PKF_COMMAND_PLAIN:
-        wire->config.idempotent = false;
-        break;
-    case PKF_COMMAND_LEADERS:
-        set_leaders(wire, command);
-        break;
+    case PKF_COMMAND_CONNECT: pkf_wire_connect(wire, command); break;
+    case PKF_COMMAND_FORGET: forget_connection(wire, command->node); break;
+    case PKF_COMMAND_EXPLAIN: pkf_wire_explain(pkf_wire_node(wire, command->node), command->text); break;
+    case PKF_COMMAND_PLAIN: wire->config.idempotent = false; break;
+    case PKF_COMMAND_LEADERS: set_leaders(wire, command); break;
     case PKF_COMMAND_LEADER:
         set_leader(wire, atomic_load(&command->topic->parts)[command->partition], command->node, command->epoch);
         break;
-    case PKF_COMMAND_PRODUCER:
-        set_producer(wire, command);
-        break;
-    case PKF_COMMAND_CLOSE:
-        begin_close(wire);
-        break;
-    case PKF_COMMAND_ABORT:
-        pkf_wire_abort(wire, command->code, command->text);
-        break;
-    case PKF_COMMAND_STOP:
-        wire->stop = true;
-        break;
-    default:
-        pkf_wire_settle(wire, command);
+    case PKF_COMMAND_PRODUCER: set_producer(wire, command); break;
+    case PKF_COMMAND_CLOSE: begin_close(wire); break;
+    case PKF_COMMAND_ABORT: pkf_wire_abort(wire, command->code, command->text); break;
+    case PKF_COMMAND_STOP: wire->stop = true; break;
+    default: pkf_wire_settle(wire, command);
     }
 }
 
-void pkf_wire_run_commands(pkf_wire *wire)
-{
+void pkf_wire_run_commands(pkf_wire *wire) {
     for (pkf_command *command = pkf_commands_take(&wire->commands), *next; command; command = next) {
         next = command->next;
         run_command(wire, command);
@@ -167,14 +137,12 @@ void pkf_wire_run_commands(pkf_wire *wire)
     }
 }
 
-static bool must_force(const pkf_wire *wire)
-{
+static bool must_force(const pkf_wire *wire) {
     return wire->closing || atomic_load(&wire->accum->forcing) || pkf_pool_waiting(wire->accum->pool);
 }
 
 // Everything that lingers leaves: look at each partition that has a deadline, which is each that has a batch.
-static void look_at_all(pkf_wire *wire)
-{
+static void look_at_all(pkf_wire *wire) {
     int32_t count = wire->deadlines.count;
     pkf_partition **all = count ? malloc((size_t)count * sizeof(pkf_partition *)) : NULL;
     if (all == NULL) return; // without memory their deadlines will do
@@ -183,8 +151,7 @@ static void look_at_all(pkf_wire *wire)
     free(all);
 }
 
-void pkf_wire_look(pkf_wire *wire)
-{
+void pkf_wire_look(pkf_wire *wire) {
     bool force = must_force(wire), begins = force && !wire->forced;
     wire->forced = force;
     pkf_partition *next, *partition = pkf_accum_take_touched(wire->accum);
@@ -197,8 +164,7 @@ void pkf_wire_look(pkf_wire *wire)
     if (begins) look_at_all(wire);
 }
 
-static void report_drained(pkf_wire *wire)
-{
+static void report_drained(pkf_wire *wire) {
     if (!wire->closing || wire->drained) return;
     pthread_mutex_lock(&wire->accum->live_lock);
     bool empty = wire->accum->live == NULL;
@@ -208,22 +174,21 @@ static void report_drained(pkf_wire *wire)
 }
 
 // The connections' time-outs, and the moment of the next thing that is due.
-static int64_t next_moment(pkf_wire *wire)
-{
+static int64_t next_moment(pkf_wire *wire) {
     int64_t at = pkf_deadlines_next(&wire->deadlines);
     for (int32_t i = 0; i < wire->node_count; i++) {
         pkf_node *node = wire->nodes[i];
         int64_t due = node->conn ? pkf_wire_check_times(wire, node) : PKF_NEVER;
         bool needs_connection = node->ready_head && node->conn == NULL && !node->asked;
         if (needs_connection || pkf_wire_can_serve(wire, node)) due = wire->now; // since its turn
-        if (node->ready_head && node->throttled_until > wire->now && node->throttled_until < due) due = node->throttled_until;
+        if (node->ready_head && node->throttled_until > wire->now && node->throttled_until < due)
+            due = node->throttled_until;
         if (due < at) at = due;
     }
     return at;
 }
 
-static int32_t fill_polls(pkf_wire *wire)
-{
+static int32_t fill_polls(pkf_wire *wire) {
     wire->polls[0] = (struct pollfd){wire->accum->wakeup.read_fd, POLLIN, 0};
     for (int32_t i = 0; i < wire->node_count; i++) {
         pkf_conn *conn = wire->nodes[i]->conn;
@@ -233,14 +198,13 @@ static int32_t fill_polls(pkf_wire *wire)
     return wire->node_count + 1;
 }
 
-static bool nothing_new(pkf_wire *wire)
-{
+static bool nothing_new(pkf_wire *wire) {
     // All of these, and the announcement before, are sequentially consistent: what comes later sees us idle and wakes us.
-    return atomic_load(&wire->accum->touched) == NULL && !atomic_load(&wire->commands.some) && must_force(wire) == wire->forced;
+    return atomic_load(&wire->accum->touched) == NULL && !atomic_load(&wire->commands.some) &&
+           must_force(wire) == wire->forced;
 }
 
-static void sleep_and_move(pkf_wire *wire, int64_t until)
-{
+static void sleep_and_move(pkf_wire *wire, int64_t until) {
     int32_t count = fill_polls(wire);
     atomic_store(&wire->accum->idle, 1);
     int64_t timeout = until == PKF_NEVER ? PKF_NEVER : until > wire->now ? until - wire->now : 0;
@@ -257,8 +221,7 @@ static void sleep_and_move(pkf_wire *wire, int64_t until)
     }
 }
 
-static void round_once(pkf_wire *wire)
-{
+static void round_once(pkf_wire *wire) {
     wire->now = pkf_monotonic_ns();
     pkf_wire_run_commands(wire);
     pkf_wire_look(wire);
@@ -268,15 +231,13 @@ static void round_once(pkf_wire *wire)
     if (!wire->stop) sleep_and_move(wire, next_moment(wire));
 }
 
-static void *run(void *arg)
-{
+static void *run(void *arg) {
     pkf_wire *wire = arg;
     while (!wire->stop) round_once(wire);
     return NULL;
 }
 
-pkf_status pkf_wire_start(pkf_wire *wire)
-{
+pkf_status pkf_wire_start(pkf_wire *wire) {
     sigset_t all, before;
     pthread_attr_t attr;
     sigfillset(&all);
@@ -290,14 +251,12 @@ pkf_status pkf_wire_start(pkf_wire *wire)
     return failed ? PKF_E_SYSTEM : PKF_OK;
 }
 
-void pkf_wire_join(pkf_wire *wire)
-{
+void pkf_wire_join(pkf_wire *wire) {
     if (wire->running) pthread_join(wire->thread, NULL);
     wire->running = false;
 }
 
-static void copy_node(pkf_node *node, pkf_node_report *report)
-{
+static void copy_node(pkf_node *node, pkf_node_report *report) {
     pkf_node_counters *counters = &node->counters;
     report->id = node->id;
     report->requests = atomic_load(&counters->requests);
@@ -311,8 +270,7 @@ static void copy_node(pkf_node *node, pkf_node_report *report)
     report->throttle_max_ms = atomic_exchange(&counters->throttle_max_ms, 0);
 }
 
-pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report)
-{
+pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report) {
     pthread_mutex_lock(&wire->nodes_lock);
     bool there = index < wire->node_count;
     if (there) copy_node(wire->nodes[index], report);
@@ -320,8 +278,7 @@ pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *
     return there ? PKF_OK : PKF_E_INVALID;
 }
 
-void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima)
-{
+void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima) {
     maxima->record_size = atomic_exchange(&wire->counters.record_size_max, 0);
     maxima->batch_size = atomic_exchange(&wire->counters.batch_size_max, 0);
     maxima->request_size = atomic_exchange(&wire->counters.request_size_max, 0);

@@ -21,21 +21,21 @@ typedef struct pkf_wire_config {
     char client_id[256]; // UTF-8, NUL-terminated
     int16_t acks;        // 0, 1, -1
     bool idempotent;
-    int32_t max_in_flight;       // requests per connection
+    int32_t max_in_flight; // requests per connection
     int64_t request_timeout_ns;
-    int64_t idle_timeout_ns;     // PKF_NEVER: connections are never closed for being idle
-    int64_t pace_ns;             // a batch that is not full leaves at least this long after the one before it
-    int64_t patience_ns;         // a sendable batch that is not full leaves behind one in flight after this long
-    uint32_t receive_max;        // bytes of the largest response accepted
+    int64_t idle_timeout_ns; // PKF_NEVER: connections are never closed for being idle
+    int64_t pace_ns;         // a batch that is not full leaves at least this long after the one before it
+    int64_t patience_ns;     // a sendable batch that is not full leaves behind one in flight after this long
+    uint32_t receive_max;    // bytes of the largest response accepted
 } pkf_wire_config;
 
 typedef struct pkf_node {
     int32_t id;
-    bool asked;          // NEED_CONNECTION was reported and neither CONNECT nor FORGET came since
-    char *trouble;       // malloc: why there is no connection, or NULL
+    bool asked;    // NEED_CONNECTION was reported and neither CONNECT nor FORGET came since
+    char *trouble; // malloc: why there is no connection, or NULL
     int64_t throttled_until;
-    pkf_conn *conn;      // NULL while there is none
-    _Atomic int fd;      // its descriptor, -1 while there is none; for a forked child
+    pkf_conn *conn; // NULL while there is none
+    _Atomic int fd; // its descriptor, -1 while there is none; for a forked child
     pkf_partition *ready_head, *ready_tail;
     pkf_node_counters counters;
 } pkf_node;
@@ -81,9 +81,9 @@ typedef struct pkf_wire {
     int64_t producer_id;
     int16_t producer_epoch;
     bool pid_asked;
-    bool forced;   // everything is sendable: closing, flushing, or memory is short
+    bool forced; // everything is sendable: closing, flushing, or memory is short
     bool closing;
-    bool drained;  // DRAINED was reported
+    bool drained; // DRAINED was reported
     bool stop;
 } pkf_wire;
 
@@ -113,7 +113,7 @@ void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition);
 pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id); // found or made; NULL when out of memory
 int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id);
 void pkf_wire_list(pkf_partition *partition, pkf_batch *batch); // remember the order in which results are published
-bool pkf_wire_may_restart(const pkf_partition *partition);     // no batch depends on the sequences it has
+bool pkf_wire_may_restart(const pkf_partition *partition);      // no batch depends on the sequences it has
 bool pkf_wire_can_serve(const pkf_wire *wire, const pkf_node *node); // serve() would frame a request
 
 // pkf_settle.c: what became of batches.
@@ -122,7 +122,7 @@ void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // it
 void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
 void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
-void pkf_wire_settle(pkf_wire *wire, pkf_command *command); // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
+void pkf_wire_settle(pkf_wire *wire, pkf_command *command);        // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
 void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its place in the queue
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
 // false: out of memory, nothing was said; what has to be said is said again in another round.
@@ -135,17 +135,16 @@ PKF_MUST_USE pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_
 void pkf_wire_connect(pkf_wire *wire, pkf_command *command);
 void pkf_wire_read(pkf_wire *wire, pkf_node *node);
 void pkf_wire_write(pkf_wire *wire, pkf_node *node);
-void pkf_wire_explain(pkf_node *node, const char *text); // why there is no connection; NULL: there is nothing to explain
+void pkf_wire_explain(pkf_node *node,
+                      const char *text); // why there is no connection; NULL: there is nothing to explain
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text);
 int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node); // time-outs, idleness; when to look again
 
-static inline void pkf_count(_Atomic uint64_t *counter, uint64_t by)
-{
+static inline void pkf_count(_Atomic uint64_t *counter, uint64_t by) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
-static inline void pkf_count_max(_Atomic uint64_t *counter, uint64_t value)
-{
+static inline void pkf_count_max(_Atomic uint64_t *counter, uint64_t value) {
     if (value > atomic_load_explicit(counter, memory_order_relaxed))
         atomic_store_explicit(counter, value, memory_order_relaxed);
 }

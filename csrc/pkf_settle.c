@@ -9,8 +9,7 @@
 #include "pkf_text.h"
 #include "pkf_topic.h"
 
-bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text)
-{
+bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text) {
     pkf_event *event = pkf_event_new(kind);
     if (event == NULL) return false;
     event->node = node;
@@ -21,16 +20,14 @@ bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t 
 }
 
 // The slab goes when no request holds it and nobody will send it again; the owner's reference when it is published too.
-static void let_go(pkf_wire *wire, pkf_batch *batch)
-{
+static void let_go(pkf_wire *wire, pkf_batch *batch) {
     if (!batch->resolved || batch->in_request) return;
     if (batch->slab) pkf_pool_release(wire->accum->pool, batch->slab);
     batch->slab = NULL;
     if (pkf_batch_state(batch) & PKF_DONE) pkf_batch_unref(batch);
 }
 
-static void publish_in_order(pkf_wire *wire, pkf_partition *partition)
-{
+static void publish_in_order(pkf_wire *wire, pkf_partition *partition) {
     while (partition->unresolved_head && partition->unresolved_head->resolved) {
         pkf_batch *batch = partition->unresolved_head;
         partition->unresolved_head = batch->unresolved_next;
@@ -45,13 +42,11 @@ static void publish_in_order(pkf_wire *wire, pkf_partition *partition)
     }
 }
 
-static int32_t last_sequence(const pkf_batch *batch)
-{
+static int32_t last_sequence(const pkf_batch *batch) {
     return (int32_t)(((int64_t)batch->sequence + batch->count - 1) & INT32_MAX);
 }
 
-static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int32_t code)
-{
+static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int32_t code) {
     if (batch->sequence < 0) return;
     partition->sequenced_count--;
     if (code != 0) {
@@ -65,8 +60,7 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
     if (later) partition->last_acked_sequence = last;
 }
 
-void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt)
-{
+void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt) {
     pkf_partition *partition = batch->partition;
     pkf_wire_list(partition, batch);
     batch->resolved = true;
@@ -84,23 +78,20 @@ void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char
     publish_in_order(wire, partition);
 }
 
-static void end_request(pkf_batch *batch)
-{
+static void end_request(pkf_batch *batch) {
     batch->in_request = false;
     atomic_fetch_sub(&batch->partition->in_flight, 1);
 }
 
 // The request of a batch that was failed at its deadline has ended: now its bytes and its sequence can be settled.
-static void end_expired(pkf_wire *wire, pkf_batch *batch, int32_t code)
-{
+static void end_expired(pkf_wire *wire, pkf_batch *batch, int32_t code) {
     pkf_partition *partition = batch->partition;
     note_sequence(partition, batch, code);
     let_go(wire, batch);
     pkf_wire_evaluate(wire, partition);
 }
 
-static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event)
-{
+static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event) {
     batch->parked = true;
     batch->partition->parked_count++;
     pkf_wire_unready(wire, batch->partition);
@@ -111,13 +102,11 @@ static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event)
     pkf_events_push(&wire->events, event);
 }
 
-static char *copy_span(pkf_span span)
-{
+static char *copy_span(pkf_span span) {
     return span.base && span.len ? strndup((const char *)span.base, span.len) : NULL;
 }
 
-static void copy_record_errors(pkf_event *event, const pkf_ack *ack, int32_t record_count)
-{
+static void copy_record_errors(pkf_event *event, const pkf_ack *ack, int32_t record_count) {
     pkf_ack_errors it = ack->record_errors;
     if (it.left <= 0 || it.left > record_count) return;
     event->record_errors = calloc((size_t)it.left, sizeof *event->record_errors);
@@ -129,8 +118,7 @@ static void copy_record_errors(pkf_event *event, const pkf_ack *ack, int32_t rec
     }
 }
 
-static void park_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
-{
+static void park_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack) {
     pkf_event *event = pkf_event_new(PKF_EVENT_PARKED);
     if (event == NULL) { // nobody to ask: better a failure than silence
         pkf_wire_resolve(wire, batch, ack->code, "no memory to settle the batch", true);
@@ -148,8 +136,7 @@ static void park_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
     park(wire, batch, event);
 }
 
-void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
-{
+void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack) {
     pkf_partition *partition = batch->partition; // the batch may be gone once it is resolved
     end_request(batch);
     if (batch->resolved) {
@@ -166,8 +153,7 @@ void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack)
     pkf_wire_evaluate(wire, partition);
 }
 
-void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text)
-{
+void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text) {
     pkf_partition *partition = batch->partition;
     end_request(batch);
     if (batch->resolved) {
@@ -185,8 +171,7 @@ void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, co
     pkf_wire_evaluate(wire, partition);
 }
 
-void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch)
-{
+void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch) {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *before = NULL, *after = partition->head;
     while (after && after->order < batch->order) { // what comes back stood in front of the pieces that share its order
@@ -194,22 +179,25 @@ void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch)
         after = after->queue_next;
     }
     batch->queue_next = after;
-    if (before) before->queue_next = batch;
-    else partition->head = batch;
+    if (before)
+        before->queue_next = batch;
+    else
+        partition->head = batch;
     if (after == NULL) partition->tail = batch;
     pthread_mutex_unlock(&partition->lock);
 }
 
-static bool unqueue(pkf_partition *partition, pkf_batch *batch)
-{
+static bool unqueue(pkf_partition *partition, pkf_batch *batch) {
     bool found = false;
     pthread_mutex_lock(&partition->lock);
     if (partition->tail == batch) pkf_partition_close_tail_locked(partition);
     for (pkf_batch *before = NULL, *at = partition->head; at && !found; before = at, at = at->queue_next) {
         if (at != batch) continue;
         found = true;
-        if (before) before->queue_next = batch->queue_next;
-        else partition->head = batch->queue_next;
+        if (before)
+            before->queue_next = batch->queue_next;
+        else
+            partition->head = batch->queue_next;
         if (partition->tail == batch) partition->tail = before;
         batch->queue_next = NULL;
     }
@@ -217,14 +205,12 @@ static bool unqueue(pkf_partition *partition, pkf_batch *batch)
     return found;
 }
 
-static bool is_expired(const pkf_wire *wire, const pkf_batch *batch)
-{
+static bool is_expired(const pkf_wire *wire, const pkf_batch *batch) {
     return wire->now - batch->created_ns >= wire->accum->config.delivery_timeout_ns;
 }
 
 // What stood in the way: the last try's error, or what kept it from being sent at all.
-static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text)
-{
+static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text) {
     int32_t leader = batch->partition->leader;
     const char *trouble = leader >= 0 ? wire->nodes[leader]->trouble : NULL;
     if (batch->message) {
@@ -241,13 +227,11 @@ static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text)
     }
 }
 
-static bool may_be_written(const pkf_batch *batch)
-{
+static bool may_be_written(const pkf_batch *batch) {
     return batch->maybe_written || batch->in_request || batch->unjudged;
 }
 
-static void expire_one(pkf_wire *wire, pkf_batch *batch)
-{
+static void expire_one(pkf_wire *wire, pkf_batch *batch) {
     pkf_partition *partition = batch->partition;
     pkf_text text = {.len = 0};
     pkf_text_add(&text, "Expiring ");
@@ -263,23 +247,20 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch)
     pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, may_be_written(batch));
 }
 
-static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition)
-{
+static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition) {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *head = partition->head;
     pthread_mutex_unlock(&partition->lock); // only this thread takes batches out, so head stays valid
     return head && is_expired(wire, head) ? head : NULL;
 }
 
-static pkf_batch *first_unresolved(const pkf_partition *partition)
-{
+static pkf_batch *first_unresolved(const pkf_partition *partition) {
     pkf_batch *batch = partition->unresolved_head;
     while (batch && batch->resolved) batch = batch->unresolved_next;
     return batch;
 }
 
-void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition)
-{
+void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition) {
     // From the front each time: the publication of one may free those behind it that were resolved before.
     for (pkf_batch *first; (first = first_unresolved(partition)) != NULL && is_expired(wire, first);) {
         if (!first->in_request && !first->parked) (void)unqueue(partition, first);
@@ -291,14 +272,12 @@ void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition)
     }
 }
 
-static void unpark(pkf_batch *batch)
-{
+static void unpark(pkf_batch *batch) {
     batch->parked = false;
     batch->partition->parked_count--;
 }
 
-static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch)
-{
+static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     batch->attempts++;
     batch->maybe_written |= command->in_doubt;
     batch->retry_ns = command->delay_ns > 0 ? wire->now + command->delay_ns : 0;
@@ -313,12 +292,9 @@ static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch)
     pkf_wire_requeue(batch->partition, batch);
 }
 
-static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch)
-{
+static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     switch (command->kind) {
-    case PKF_COMMAND_REQUEUE:
-        take_back(wire, command, batch);
-        break;
+    case PKF_COMMAND_REQUEUE: take_back(wire, command, batch); break;
     case PKF_COMMAND_COMPLETE:
         batch->base_offset = command->offset;
         pkf_wire_resolve(wire, batch, 0, NULL, false);
@@ -337,8 +313,7 @@ static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch
 }
 
 // After an epoch bump: batches that wait for another try get new sequences, from 0, when they are sealed again.
-static void restart(pkf_wire *wire, pkf_partition *partition)
-{
+static void restart(pkf_wire *wire, pkf_partition *partition) {
     if (!pkf_wire_may_restart(partition)) { // things have changed since the gap was reported: report it again, later
         partition->gap_reported = 0;
         pkf_wire_evaluate(wire, partition);
@@ -356,8 +331,7 @@ static void restart(pkf_wire *wire, pkf_partition *partition)
     pkf_wire_evaluate(wire, partition);
 }
 
-void pkf_wire_settle(pkf_wire *wire, pkf_command *command)
-{
+void pkf_wire_settle(pkf_wire *wire, pkf_command *command) {
     if (command->kind == PKF_COMMAND_RESTART) {
         int32_t count;
         pkf_partition **parts = pkf_topic_made(command->topic, &count);
@@ -373,8 +347,7 @@ void pkf_wire_settle(pkf_wire *wire, pkf_command *command)
     pkf_wire_evaluate(wire, partition);
 }
 
-static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t code, const char *text)
-{
+static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t code, const char *text) {
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
         if (!batch->parked || batch->resolved) continue;
         unpark(batch);
@@ -390,8 +363,7 @@ static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t co
     pkf_wire_unready(wire, partition);
 }
 
-void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text)
-{
+void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text) {
     for (int32_t i = 0; i < wire->node_count; i++)
         if (wire->nodes[i]->conn) pkf_wire_disconnect(wire, wire->nodes[i], PKF_E_CLOSED, "aborted");
     pthread_mutex_lock(&wire->accum->topics_lock);

@@ -21,15 +21,13 @@
 
 #define NS_PER_S 1000000000LL
 
-int64_t pkf_monotonic_ns(void)
-{
+int64_t pkf_monotonic_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-int64_t pkf_realtime_ms(void)
-{
+int64_t pkf_realtime_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
@@ -37,8 +35,7 @@ int64_t pkf_realtime_ms(void)
 
 #define CALIBRATED_NS 1000000 // a shorter time would measure the calls, not the ticks
 
-int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick)
-{
+int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick) {
     struct timespec now;
     int64_t since = pkf_monotonic_ns() - clock->first_ns;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -62,8 +59,7 @@ int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick)
 #define COND_CLOCK CLOCK_MONOTONIC
 #endif
 
-void pkf_cond_init(pthread_cond_t *cond)
-{
+void pkf_cond_init(pthread_cond_t *cond) {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
 #ifndef __APPLE__
@@ -73,8 +69,7 @@ void pkf_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attr);
 }
 
-struct timespec pkf_cond_deadline(int64_t slice_ns)
-{
+struct timespec pkf_cond_deadline(int64_t slice_ns) {
     struct timespec at;
     clock_gettime(COND_CLOCK, &at);
     if (slice_ns < 0) slice_ns = 0;
@@ -88,15 +83,13 @@ struct timespec pkf_cond_deadline(int64_t slice_ns)
 }
 
 #ifndef __linux__
-static void set_nonblocking(int fd)
-{
+static void set_nonblocking(int fd) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 #endif
 
-pkf_status pkf_wakeup_open(pkf_wakeup *wakeup)
-{
+pkf_status pkf_wakeup_open(pkf_wakeup *wakeup) {
 #ifdef __linux__
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) return PKF_E_SYSTEM;
@@ -112,8 +105,7 @@ pkf_status pkf_wakeup_open(pkf_wakeup *wakeup)
     return PKF_OK;
 }
 
-void pkf_wakeup_signal(const pkf_wakeup *wakeup)
-{
+void pkf_wakeup_signal(const pkf_wakeup *wakeup) {
     uint64_t one = 1;
     ssize_t written;
     do {
@@ -121,33 +113,26 @@ void pkf_wakeup_signal(const pkf_wakeup *wakeup)
     } while (written < 0 && errno == EINTR); // full means it is readable already
 }
 
-void pkf_wakeup_drain(const pkf_wakeup *wakeup)
-{
+void pkf_wakeup_drain(const pkf_wakeup *wakeup) {
     uint64_t sink[64];
     while (read(wakeup->read_fd, sink, sizeof sink) > 0 && wakeup->read_fd != wakeup->write_fd) continue;
 }
 
-void pkf_wakeup_close(pkf_wakeup *wakeup)
-{
+void pkf_wakeup_close(pkf_wakeup *wakeup) {
     if (wakeup->read_fd >= 0) close(wakeup->read_fd);
     if (wakeup->write_fd >= 0 && wakeup->write_fd != wakeup->read_fd) close(wakeup->write_fd);
     wakeup->read_fd = wakeup->write_fd = -1;
 }
 
-static int descriptor(void *self)
-{
-    return (int)(intptr_t)self;
-}
+static int descriptor(void *self) { return (int)(intptr_t)self; }
 
-static ssize_t failure(int *error)
-{
+static ssize_t failure(int *error) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return 0;
     *error = errno;
     return -1;
 }
 
-static ssize_t plain_write(void *self, const struct iovec *iov, int count, int *error)
-{
+static ssize_t plain_write(void *self, const struct iovec *iov, int count, int *error) {
     struct msghdr message;
     memset(&message, 0, sizeof message);
     message.msg_iov = (struct iovec *)iov;
@@ -156,8 +141,7 @@ static ssize_t plain_write(void *self, const struct iovec *iov, int count, int *
     return written >= 0 ? written : failure(error);
 }
 
-static ssize_t plain_read(void *self, uint8_t *buffer, size_t size, int *error)
-{
+static ssize_t plain_read(void *self, uint8_t *buffer, size_t size, int *error) {
     ssize_t got = recv(descriptor(self), buffer, size, MSG_DONTWAIT);
     if (got > 0) return got;
     if (got < 0) return failure(error);
@@ -165,15 +149,11 @@ static ssize_t plain_read(void *self, uint8_t *buffer, size_t size, int *error)
     return -1;
 }
 
-static void plain_close(void *self)
-{
-    close(descriptor(self));
-}
+static void plain_close(void *self) { close(descriptor(self)); }
 
 const pkf_transport pkf_transport_plain = {plain_write, plain_read, plain_close};
 
-int pkf_poll(struct pollfd *fds, unsigned count, int64_t timeout_ns)
-{
+int pkf_poll(struct pollfd *fds, unsigned count, int64_t timeout_ns) {
     int ready;
 #ifdef __linux__
     struct timespec timeout = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};

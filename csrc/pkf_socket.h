@@ -28,8 +28,7 @@ typedef struct pkf_ms_clock {
     int64_t first_ns;
 } pkf_ms_clock;
 
-static inline uint64_t pkf_ticks(void)
-{
+static inline uint64_t pkf_ticks(void) {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__)
@@ -43,8 +42,7 @@ static inline uint64_t pkf_ticks(void)
 
 int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick);
 
-static inline int64_t pkf_ms_clock_read(pkf_ms_clock *clock)
-{
+static inline int64_t pkf_ms_clock_read(pkf_ms_clock *clock) {
     uint64_t tick = pkf_ticks();
     return tick - clock->from < clock->ticks ? clock->ms : pkf_ms_clock_refresh(clock, tick);
 }

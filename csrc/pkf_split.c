@@ -17,8 +17,7 @@ typedef struct pieces {
     int32_t count, capacity;
 } pieces;
 
-static pkf_batch *open_piece(pkf_wire *wire, pkf_batch *old, size_t size, int64_t timestamp)
-{
+static pkf_batch *open_piece(pkf_wire *wire, pkf_batch *old, size_t size, int64_t timestamp) {
     pkf_slab *slab = NULL;
     if (pkf_pool_overdraft(wire->accum->pool, size, &slab) != PKF_OK) return NULL;
     pkf_batch *batch = pkf_batch_new(wire->accum, old->partition, slab, old->created_ns);
@@ -33,8 +32,8 @@ static pkf_batch *open_piece(pkf_wire *wire, pkf_batch *old, size_t size, int64_
     return batch;
 }
 
-static pkf_batch *add_piece(pkf_wire *wire, pkf_batch *old, pieces *made, int32_t first, size_t size, int64_t timestamp)
-{
+static pkf_batch *add_piece(pkf_wire *wire, pkf_batch *old, pieces *made, int32_t first, size_t size,
+                            int64_t timestamp) {
     if (made->count == made->capacity) {
         int32_t capacity = made->capacity ? made->capacity * 2 : 4;
         piece *items = realloc(made->items, (size_t)capacity * sizeof *items);
@@ -48,8 +47,7 @@ static pkf_batch *add_piece(pkf_wire *wire, pkf_batch *old, pieces *made, int32_
     return batch;
 }
 
-static pkf_status read_headers(const pkf_record *record, pkf_header **headers)
-{
+static pkf_status read_headers(const pkf_record *record, pkf_header **headers) {
     *headers = NULL;
     if (record->header_count == 0) return PKF_OK;
     pkf_cursor cursor = record->headers;
@@ -65,16 +63,16 @@ static pkf_status read_headers(const pkf_record *record, pkf_header **headers)
 }
 
 // One record of the old batch into the last piece, or into a new one when that would grow beyond `limit`.
-static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, const pkf_record *record, int32_t index, size_t limit)
-{
+static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, const pkf_record *record, int32_t index,
+                              size_t limit) {
     uint32_t body = 0;
     pkf_header *headers;
     pkf_status status = read_headers(record, &headers);
     if (status) return status;
     int64_t timestamp = old->base_timestamp + record->ts_delta;
     pkf_batch *last = made->count ? made->items[made->count - 1].batch : NULL;
-    size_t size = last ? pkf_record_size(timestamp - last->base_timestamp, last->count, &record->key, &record->value, headers,
-                                         record->header_count, &body)
+    size_t size = last ? pkf_record_size(timestamp - last->base_timestamp, last->count, &record->key, &record->value,
+                                         headers, record->header_count, &body)
                        : 0;
     if (last == NULL || last->used + size > limit) {
         size = pkf_record_size(0, 0, &record->key, &record->value, headers, record->header_count, &body);
@@ -82,8 +80,8 @@ static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, cons
         last = add_piece(wire, old, made, index, room, timestamp);
     }
     if (last) {
-        uint8_t *end = pkf_record_write(last->slab->base + last->used, body, timestamp - last->base_timestamp, last->count,
-                                        &record->key, &record->value, headers, record->header_count);
+        uint8_t *end = pkf_record_write(last->slab->base + last->used, body, timestamp - last->base_timestamp,
+                                        last->count, &record->key, &record->value, headers, record->header_count);
         last->used = (uint32_t)(end - last->slab->base);
         last->count++;
         if (timestamp > last->max_timestamp) last->max_timestamp = timestamp;
@@ -92,8 +90,7 @@ static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, cons
     return last ? PKF_OK : PKF_E_NOMEM;
 }
 
-static pkf_status cut(pkf_wire *wire, pkf_batch *old, pieces *made, size_t limit)
-{
+static pkf_status cut(pkf_wire *wire, pkf_batch *old, pieces *made, size_t limit) {
     pkf_cursor cursor = pkf_cursor_over(old->slab->base + PKF_BATCH_HEADER, old->used - PKF_BATCH_HEADER);
     for (int32_t i = 0; i < old->count; i++) {
         pkf_record record;
@@ -104,16 +101,14 @@ static pkf_status cut(pkf_wire *wire, pkf_batch *old, pieces *made, size_t limit
     return made->count > 1 ? PKF_OK : PKF_E_INVALID;
 }
 
-static int32_t piece_of(const pieces *made, int32_t index)
-{
+static int32_t piece_of(const pieces *made, int32_t index) {
     int32_t i = made->count - 1;
     while (i > 0 && made->items[i].first > index) i--;
     return i;
 }
 
 // Cookies go where their records went. Counted first, so that nothing can fail half way.
-static pkf_status share_cookies(pkf_batch *old, pieces *made)
-{
+static pkf_status share_cookies(pkf_batch *old, pieces *made) {
     for (int32_t i = 0; i < made->count; i++) {
         pkf_batch *batch = made->items[i].batch;
         if (old->cookie_count == 0) break;
@@ -133,8 +128,7 @@ static pkf_status share_cookies(pkf_batch *old, pieces *made)
 }
 
 // The pieces stand where the old batch stood: in the list of unresolved batches, among sequences, in the queue.
-static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made)
-{
+static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made) {
     pkf_partition *partition = old->partition;
     pkf_batch **link = &partition->unresolved_head, *before = NULL;
     while (*link != old) {
@@ -144,7 +138,8 @@ static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made)
     pkf_batch *after = old->unresolved_next;
     for (int32_t i = 0; i < made->count; i++) {
         pkf_batch *batch = made->items[i].batch;
-        if (old->sequence >= 0) batch->sequence = (int32_t)(((int64_t)old->sequence + made->items[i].first) & INT32_MAX);
+        if (old->sequence >= 0)
+            batch->sequence = (int32_t)(((int64_t)old->sequence + made->items[i].first) & INT32_MAX);
         batch->listed = true;
         batch->maybe_written = old->maybe_written;
         *link = batch;
@@ -160,8 +155,7 @@ static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made)
     if (old->sequence >= 0) partition->sequenced_count += (uint32_t)made->count - 1;
 }
 
-static void end_as_fork(pkf_wire *wire, pkf_batch *old, pieces *made)
-{
+static void end_as_fork(pkf_wire *wire, pkf_batch *old, pieces *made) {
     bool urgent = (pkf_batch_state(old) & PKF_URGENT) != 0;
     for (int32_t i = 0; i < made->count; i++) {
         old->forks[i] = (pkf_fork){made->items[i].first, made->items[i].batch};
@@ -177,8 +171,7 @@ static void end_as_fork(pkf_wire *wire, pkf_batch *old, pieces *made)
     pkf_batch_unref(old); // the owner's
 }
 
-static void discard(pkf_wire *wire, pieces *made)
-{
+static void discard(pkf_wire *wire, pieces *made) {
     for (int32_t i = 0; i < made->count; i++) {
         pkf_batch *batch = made->items[i].batch;
         pkf_pool_release(wire->accum->pool, batch->slab);
@@ -187,8 +180,7 @@ static void discard(pkf_wire *wire, pieces *made)
     }
 }
 
-pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size)
-{
+pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size) {
     pieces made = {0};
     pkf_status status = cut(wire, batch, &made, size);
     pkf_fork *forks = status == PKF_OK ? malloc((size_t)made.count * sizeof *forks) : NULL;

@@ -11,14 +11,12 @@ typedef struct pkf_text {
     char chars[512];
 } pkf_text;
 
-static inline void pkf_text_add(pkf_text *text, const char *part)
-{
+static inline void pkf_text_add(pkf_text *text, const char *part) {
     while (*part && text->len < sizeof text->chars - 1) text->chars[text->len++] = *part++;
     text->chars[text->len] = 0;
 }
 
-static inline void pkf_text_add_int(pkf_text *text, int64_t value)
-{
+static inline void pkf_text_add_int(pkf_text *text, int64_t value) {
     char digits[24];
     size_t at = sizeof digits - 1;
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;

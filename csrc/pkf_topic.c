@@ -12,8 +12,7 @@ typedef struct retired_table {
     pkf_partition **parts;
 } retired_table;
 
-pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len)
-{
+pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) {
     pkf_topic *topic = calloc(1, sizeof *topic);
     if (topic == NULL) return NULL;
     topic->name = strndup(name, name_len);
@@ -34,8 +33,7 @@ pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len)
     return topic;
 }
 
-void pkf_topic_free(pkf_topic *topic)
-{
+void pkf_topic_free(pkf_topic *topic) {
     pkf_partition **parts = atomic_load(&topic->parts);
     for (int32_t i = 0; i < topic->parts_made; i++) {
         pthread_mutex_destroy(&parts[i]->lock);
@@ -63,8 +61,7 @@ static uint64_t next_random_locked(pkf_topic *topic) // xorshift64*
     return (x * 0x2545f4914f6cdd1du) >> 32;
 }
 
-static pkf_partition *partition_new(pkf_topic *topic, int32_t index)
-{
+static pkf_partition *partition_new(pkf_topic *topic, int32_t index) {
     pkf_partition *partition = calloc(1, sizeof *partition);
     if (partition == NULL) return NULL;
     partition->topic = topic;
@@ -78,13 +75,11 @@ static pkf_partition *partition_new(pkf_topic *topic, int32_t index)
     partition->producer_id = -1;
     partition->producer_epoch = -1;
     partition->last_acked_sequence = -1;
-    partition->last_acked_offset = -1;
     return partition;
 }
 
 // Room for `count` partitions in the table: a copy of twice the size replaces it in one store.
-static pkf_status grow_table_locked(pkf_topic *topic, int32_t count)
-{
+static pkf_status grow_table_locked(pkf_topic *topic, int32_t count) {
     if (count <= topic->parts_capacity) return PKF_OK;
     int32_t capacity = topic->parts_capacity ? topic->parts_capacity : 4;
     while (capacity < count) capacity = capacity > INT32_MAX / 2 ? count : capacity * 2;
@@ -107,8 +102,7 @@ static pkf_status grow_table_locked(pkf_topic *topic, int32_t count)
     return PKF_OK;
 }
 
-static pkf_status set_route_locked(pkf_topic *topic, int32_t count, const int32_t *leaders)
-{
+static pkf_status set_route_locked(pkf_topic *topic, int32_t count, const int32_t *leaders) {
     pkf_status status = grow_table_locked(topic, count);
     if (status) return status;
     pkf_partition **parts = atomic_load(&topic->parts);
@@ -130,33 +124,26 @@ static pkf_status set_route_locked(pkf_topic *topic, int32_t count, const int32_
     return PKF_OK;
 }
 
-pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders)
-{
+pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders) {
     pthread_mutex_lock(&topic->route_lock);
     pkf_status status = set_route_locked(topic, partition_count, leaders);
     pthread_mutex_unlock(&topic->route_lock);
     return status;
 }
 
-void pkf_topic_forget(pkf_topic *topic)
-{
-    atomic_store(&topic->partition_count, 0);
-}
+void pkf_topic_forget(pkf_topic *topic) { atomic_store(&topic->partition_count, 0); }
 
-void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size)
-{
+void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) {
     uint32_t most = topic->accum->config.batch_max_size;
     atomic_store(&topic->batch_ceiling, size < most ? size : most);
 }
 
-pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index)
-{
+pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index) {
     if (index < 0 || index >= atomic_load_explicit(&topic->partition_count, memory_order_acquire)) return NULL;
     return atomic_load_explicit(&topic->parts, memory_order_acquire)[index];
 }
 
-pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count)
-{
+pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count) {
     pthread_mutex_lock(&topic->route_lock);
     pkf_partition **parts = atomic_load(&topic->parts);
     *count = topic->parts_made;
@@ -164,14 +151,12 @@ pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count)
     return parts; // tables are kept until the topic goes
 }
 
-static uint64_t load_of(const pkf_partition *partition)
-{
+static uint64_t load_of(const pkf_partition *partition) {
     return atomic_load_explicit(&((pkf_partition *)partition)->queued_bytes, memory_order_relaxed);
 }
 
 // KIP-794: weight = most loaded + one batch - own load, over the partitions with a leader.
-static int32_t weighed_choice_locked(pkf_topic *topic, int32_t available)
-{
+static int32_t weighed_choice_locked(pkf_topic *topic, int32_t available) {
     pkf_partition **parts = atomic_load(&topic->parts);
     uint64_t most = 0, total = 0, unit = topic->accum->config.batch_size;
     for (int32_t i = 0; i < available; i++) {
@@ -192,8 +177,7 @@ static int32_t weighed_choice_locked(pkf_topic *topic, int32_t available)
     return topic->available[next_random_locked(topic) % (uint64_t)available];
 }
 
-static int32_t random_choice_locked(pkf_topic *topic, bool adaptive)
-{
+static int32_t random_choice_locked(pkf_topic *topic, bool adaptive) {
     int32_t available = atomic_load(&topic->available_count);
     int32_t count = atomic_load(&topic->partition_count);
     if (available == 0) return count ? (int32_t)(next_random_locked(topic) % (uint64_t)count) : -1;
@@ -201,16 +185,14 @@ static int32_t random_choice_locked(pkf_topic *topic, bool adaptive)
     return topic->available[next_random_locked(topic) % (uint64_t)available];
 }
 
-static int32_t choose_random(pkf_topic *topic)
-{
+static int32_t choose_random(pkf_topic *topic) {
     pthread_mutex_lock(&topic->route_lock);
     int32_t choice = atomic_load(&topic->partition_count) ? random_choice_locked(topic, false) : -1;
     pthread_mutex_unlock(&topic->route_lock);
     return choice;
 }
 
-static int32_t choose_round_robin(pkf_topic *topic, int32_t count)
-{
+static int32_t choose_round_robin(pkf_topic *topic, int32_t count) {
     uint32_t turn = atomic_fetch_add_explicit(&topic->counter, 1, memory_order_relaxed) & 0x7fffffff;
     int32_t available = atomic_load(&topic->available_count);
     if (available == count || available == 0) return (int32_t)(turn % (uint32_t)count);
@@ -221,8 +203,7 @@ static int32_t choose_round_robin(pkf_topic *topic, int32_t count)
     return choice;
 }
 
-static int32_t choose_sticky(pkf_topic *topic)
-{
+static int32_t choose_sticky(pkf_topic *topic) {
     int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
     if (sticky >= 0) return sticky;
     pthread_mutex_lock(&topic->route_lock);
@@ -236,14 +217,12 @@ static int32_t choose_sticky(pkf_topic *topic)
     return sticky;
 }
 
-bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key)
-{
+bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key) {
     const pkf_accum_config *config = &topic->accum->config;
     return config->partitioner == PKF_STICKY && (key->base == NULL || config->ignore_keys);
 }
 
-int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key)
-{
+int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key) {
     int32_t count = atomic_load_explicit(&topic->partition_count, memory_order_acquire);
     if (count == 0) return -1;
     const pkf_accum_config *config = &topic->accum->config;
@@ -254,8 +233,7 @@ int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key)
     return choose_random(topic);
 }
 
-bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from)
-{
+bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from) {
     pkf_partition *partition = pkf_topic_partition(topic, from);
     bool leaderless = partition && !atomic_load(&partition->available) && atomic_load(&topic->available_count) > 0;
     bool enough = atomic_load(&topic->sticky_bytes) >= topic->accum->config.batch_size;
@@ -271,8 +249,7 @@ bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from)
     return moved;
 }
 
-int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size)
-{
+int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size) {
     int32_t index = pkf_topic_choose(topic, key);
     if (index < 0 || !pkf_topic_is_sticky(topic, key)) return index;
     if (pkf_topic_move_sticky(topic, index)) index = pkf_topic_choose(topic, key);
