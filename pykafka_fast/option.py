@@ -266,7 +266,8 @@ def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
 
     Args:
         value: ``'host[:port]'``, several of them with commas, or a list of such strings. The port is 9092 if none is
-            given; a ``PROTOCOL://`` in front is dropped; an IPv6 address with a port stands in brackets.
+            given; ``PLAINTEXT://`` in front is dropped, other protocols are not supported yet; an IPv6 address with
+            a port stands in brackets.
 
     Raises:
         TypeError: neither a str nor a list of them.
@@ -283,6 +284,9 @@ def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
 
 
 def _address(entry: str) -> tuple[str, int]:
+    scheme = entry.partition("://")[0].upper()
+    if scheme in ("SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        raise ValueError(f"{entry!r}: {scheme} is not yet supported, and plain text would not be understood there")
     rest = _PROTOCOL.sub("", entry, count=1).rstrip("/")
     bracketed = _BRACKETED.match(rest)
     if bracketed:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
 from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, TOO_LARGE, ProducerBase
@@ -15,6 +15,7 @@ from .config import resolve
 from .errors import (
     AuthorizationError,
     BufferExhaustedError,
+    IllegalStateError,
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
@@ -349,3 +350,29 @@ class KafkaProducer(ProducerBase):
             return None
         metrics = {} if self._closed else self._lifecycle.metrics()
         return raw_metrics(metrics, self.config["client_id"]) if raw else metrics
+
+    # ---- transactions: recognised, and not there yet ---------------------------------------------------------------
+
+    def init_transactions(self) -> NoReturn:
+        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
+        raise _no_transactions("init_transactions")
+
+    def begin_transaction(self) -> NoReturn:
+        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
+        raise _no_transactions("begin_transaction")
+
+    def send_offsets_to_transaction(self, offsets: object, group_metadata: object) -> NoReturn:
+        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
+        raise _no_transactions("send_offsets_to_transaction")
+
+    def commit_transaction(self) -> NoReturn:
+        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
+        raise _no_transactions("commit_transaction")
+
+    def abort_transaction(self) -> NoReturn:
+        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
+        raise _no_transactions("abort_transaction")
+
+
+def _no_transactions(call: str) -> IllegalStateError:
+    return IllegalStateError(f"{call}() needs transactional_id, and transactions are not supported yet")

@@ -27,6 +27,10 @@ from pykafka_fast.errors import InvalidConfigError, KafkaConfigurationError
 from pykafka_fast.testing import EmbeddedBroker
 
 METHODS = ["send", "flush", "close", "partitions_for", "bootstrap_connected", "metrics"]
+TRANSACTIONS = {
+    "init_transactions": (), "begin_transaction": (), "send_offsets_to_transaction": ({}, "group"),
+    "commit_transaction": (), "abort_transaction": (),
+}  # fmt: skip
 # Of kafka-python's future, what is the client's own business: nobody but the client completes a record.
 NOT_THE_USERS = {"args", "error_on_callbacks", "failure", "rebind", "success"}
 
@@ -60,6 +64,16 @@ def test_methods_begin_like_kafka_pythons() -> None:
         theirs = [parameter for parameter in theirs if parameter.name != "null_logger"]  # silences all of the process
         assert [(p.name, p.default) for p in ours[: len(theirs)]] == [(p.name, p.default) for p in theirs], method
         assert all(p.kind is p.KEYWORD_ONLY for p in ours[len(theirs) :]), method
+
+
+@pytest.mark.parametrize("method", TRANSACTIONS)
+def test_transactions_are_refused_as_without_a_transactional_id(method: str) -> None:
+    ours, theirs = (inspect.signature(getattr(cls, method)) for cls in (KafkaProducer, kafka.KafkaProducer))
+    assert list(ours.parameters) == list(theirs.parameters)
+    producer = KafkaProducer()
+    with pytest.raises(errors.IllegalStateError, match=f"{method}.*transactional_id"):
+        getattr(producer, method)(*TRANSACTIONS[method])
+    producer.close()
 
 
 def test_futures_and_metadata_are_like_kafka_pythons() -> None:

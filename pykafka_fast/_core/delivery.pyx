@@ -22,7 +22,10 @@ from pykafka_fast._core.csrc cimport (
     pkf_listener,
 )
 from pykafka_fast._core.future cimport LOOP, Listener, RecordFuture, run_listener, wake_loop
-from pykafka_fast._core.metadata cimport metadata_of, slot_exception, undecided_at
+from pykafka_fast._core.metadata cimport metadata_from, metadata_of, slot_exception, undecided_at
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object o)
 
 logger = logging.getLogger("pykafka_fast.delivery")
 
@@ -67,14 +70,13 @@ cdef class Deliveries:
 
 
 cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
-    cdef uint32_t count = batch.cookie_count, i
+    cdef uint32_t count = batch.cookie_count
     cdef pkf_cookie *cookies = batch.cookies
     batch.cookies = NULL  # from here on they are ours, and the batch owns nothing of Python
     batch.cookie_count = 0
-    for i in range(count):
-        deliver_cookie(self, &cookies[i])
-        if accum.forked:
-            return None
+    deliver_cookies(self, accum, batch, cookies, count)
+    if accum.forked:
+        return None
     free(cookies)
     cdef pkf_listener *listener = pkf_accum_take_listeners(accum, batch)
     while listener != NULL:
@@ -85,20 +87,34 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
     pkf_accum_delivered(accum, batch, count)
 
 
-cdef object deliver_cookie(Deliveries self, pkf_cookie *cookie):
+cdef object deliver_cookies(Deliveries self, pkf_accum *accum, pkf_batch *batch, pkf_cookie *cookies, uint32_t count):
+    """One guard around many callbacks: setting it up for each would cost more than the rest of the work for it."""
+    cdef uint32_t i = 0
+    while i < count and not accum.forked:
+        try:
+            while i < count and not accum.forked:
+                i += 1
+                deliver_cookie(self, batch, &cookies[i - 1])
+        except BaseException:
+            logger.exception("Error processing callback")
+
+
+cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie *cookie):
     callback = <object> cookie.callback
     cdef RecordFuture future = <RecordFuture> cookie.future
     Py_DECREF(callback)  # ours now: the names above hold them
     Py_DECREF(future)
-    try:
+    failure = None
+    if batch.code != 0 or future.slot.batch != batch:  # else it was delivered, and never split
         failure = slot_exception(&future.slot)
+    if Py_REFCNT(future) == 1:  # the caller has dropped it
+        metadata = metadata_from(&future.slot)
+    else:
         metadata = metadata_of(&future.slot)
-        if self.acknowledged is not None:
-            self.acknowledged(metadata, failure)
-        if callback is not None:
-            callback(metadata, failure)
-    except BaseException:
-        logger.exception("Error processing callback")
+    if self.acknowledged is not None:
+        self.acknowledged(metadata, failure)
+    if callback is not None:
+        callback(metadata, failure)
 
 
 cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *attached):

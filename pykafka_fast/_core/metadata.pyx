@@ -95,6 +95,14 @@ cdef RecordMetadata metadata_of(const pkf_slot *slot):
     return metadata
 
 
+cdef RecordMetadata metadata_from(pkf_slot *slot):
+    """The same of a slot that nobody needs any more: its reference moves over."""
+    cdef RecordMetadata metadata = RecordMetadata.__new__(RecordMetadata)
+    metadata.slot = slot[0]
+    slot.batch = NULL
+    return metadata
+
+
 # ---- metadata -------------------------------------------------------------------------------------------------------
 
 @cython.final
