@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
-_PACE_MS = 0.1  # between two batches of a partition that are not full: more costs latency and gains no rate
+_PACE_MS = 0.1  # between two batches of a partition that are not full: costs up to that in latency; more gained no rate
 _AT_EXIT_S = 10.0  # how long records may still be delivered when the interpreter ends
 _SLICE_S = 0.05  # signals are served at least this often
 _FORCED_S = 5.0  # what ending the threads may take once everything has been failed
