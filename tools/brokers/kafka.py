@@ -28,8 +28,10 @@ VERSION = "4.1.1"
 HERE = Path(__file__).parent
 START_TIMEOUT = 90.0
 
-# A benchmark writes tens of gigabytes; the disk keeps about one per partition.
+# A benchmark writes tens of gigabytes; the disk keeps about one per partition. Only size deletes: records of the test data
+# carry timestamps years old, and by time they would be gone at the first check.
 RETENTION = {
+    "log.retention.ms": "-1",
     "log.retention.bytes": str(1 << 30),
     "log.segment.bytes": str(256 << 20),
     "log.retention.check.interval.ms": "5000",
