@@ -36,6 +36,7 @@ class Code(IntEnum):
     INVALID_RECORD = 87
     PRODUCER_FENCED = 90
     UNKNOWN_TOPIC_ID = 100
+    REBOOTSTRAP_REQUIRED = 129
 
 
 def code_number(error: int | type[BrokerResponseError]) -> int:

@@ -27,7 +27,7 @@ class Answer:
 
     Attributes:
         api: number of the API that was asked.
-        data: bytes to send, None until they are known.
+        data: bytes to send, None until they are known; without ``retry`` they never are.
         due: earliest time to send, on the monotonic clock.
         close: close the connection after the last byte.
         reset: and make the client see ECONNRESET instead of the end of the stream.
@@ -137,6 +137,8 @@ class Connection:
         if not self.answers or self.blocked:
             return None
         first = self.answers[0]
+        if first.data is None and first.retry is None:
+            return None
         return first.due if first.data is not None else first.deadline
 
     def send_due(self, held: Callable[[int, int], bool], split: int | None) -> Answer | None:

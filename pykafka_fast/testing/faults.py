@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..errors import BrokerResponseError
 from .cluster import Cluster
 from .codes import Code, code_number
-from .script import Corrupt, Fault, Reply, Rule, Script, api_key
+from .script import Call, Corrupt, Fault, Reply, Rule, Script, api_key
 from .server import Server
 from .service import BrokerService, served_versions, wrong_correlation_id
 
@@ -19,8 +19,9 @@ class Faults:
     """Methods of :class:`EmbeddedBroker` that script its behaviour.
 
     All of them may be called from any thread and hold from the next request on. Rules apply in the order they were
-    made; ``times`` counts requests, None means until :meth:`Rule.cancel` or :meth:`clear`. APIs are named as in the
-    protocol guide, for example ``"Produce"``; None means all. ``node`` limits a rule to one node.
+    made; ``skip`` is how many requests they let pass first, ``times`` counts those after, None means until
+    :meth:`Rule.cancel` or :meth:`clear`. APIs are named as in the protocol guide, for example ``"Produce"``; None
+    means all. ``node`` limits a rule to one node.
     """
 
     _cluster: Cluster
@@ -41,17 +42,20 @@ class Faults:
         partition: int | None = None,
         node: int | None = None,
         times: int | None = 1,
+        skip: int = 0,
         after_append: bool = False,
         message: str | None = None,
+        log_start: int = -1,
     ) -> Rule:
         """Answer with an error code: per partition (Produce, Fetch, ListOffsets), per topic or partition (Metadata),
-        or for the request.
+        or for the request. REBOOTSTRAP_REQUIRED is always Metadata's answer as a whole (from v13 on).
 
         Args:
             error: Kafka's number, or a class of :mod:`pykafka_fast.errors`.
             topic, partition: only these; a request about others does not count.
             after_append: carry the request out all the same (Produce, InitProducerId).
             message: error message, where the answer has room for one.
+            log_start: the log's start offset in the answer (Produce), -1 for a broker that does not say it.
         """
         return self._add(
             Fault(
@@ -61,9 +65,11 @@ class Faults:
                 topic,
                 partition,
                 times,
+                skip,
                 error=code_number(error),
                 message=message,
                 after_append=after_append,
+                log_start=log_start,
             )
         )
 
@@ -91,17 +97,19 @@ class Faults:
         """
         return self._reply("delay", api, node, times, ms)
 
-    def throttle(self, api: str | None, ms: int, *, node: int | None = None, times: int | None = None) -> Rule:
+    def throttle(
+        self, api: str | None, ms: int, *, node: int | None = None, times: int | None = None, skip: int = 0
+    ) -> Rule:
         """Say ``throttle_time_ms`` in answers; 0 ends it. The broker itself does not slow down."""
-        return self._reply("throttle", api, node, times, ms)
+        return self._reply("throttle", api, node, times, ms, skip)
 
-    def _reply(self, kind: str, api: str | None, node: int | None, times: int | None, ms: float) -> Rule:
+    def _reply(self, kind: str, api: str | None, node: int | None, times: int | None, ms: float, skip: int = 0) -> Rule:
         if not isinstance(ms, (int, float)) or not 0 <= ms < 2**31:
             raise ValueError(f"ms must be a number of milliseconds from 0 to 2147483647, not {ms!r}")
         amount = round(ms)
         key = None if api is None else api_key(api)
         self._script.replace(kind, key, node)
-        rule = Reply(kind, key, node, times=times, amount=amount)
+        rule = Reply(kind, key, node, times=times, skip=skip, amount=amount)
         if amount:
             self._script.add(rule)
         else:
@@ -115,6 +123,7 @@ class Faults:
         *,
         api: str | None = None,
         times: int = 1,
+        skip: int = 0,
         reset: bool = False,
     ) -> Rule:
         """Cut connections.
@@ -126,6 +135,7 @@ class Faults:
                 (``"before_response"`` is the same); a number: so many bytes of its answer are sent first.
             api: the requests that count, for example ``"Produce"``; not for ``"now"``.
             times: so many requests.
+            skip: after so many others.
             reset: the client sees ECONNRESET instead of the end of the stream; not after a part of an answer.
         """
         key = None if api is None else api_key(api)
@@ -133,11 +143,32 @@ class Faults:
             self._server.call(lambda: self._server.close_connections(node, reset))
             return Rule("cut", key, node, times=0)
         if isinstance(when, int):
-            return self._add(Reply("truncate", key, node, times=times, amount=when))
+            return self._add(Reply("truncate", key, node, times=times, skip=skip, amount=when))
         kinds = {"before_append": "cut before", "after_append": "cut after", "before_response": "cut after"}
         if when not in kinds:
             raise ValueError(f"when must be 'now', {', '.join(map(repr, kinds))} or a number of bytes, not {when!r}")
-        return self._add(Reply(kinds[when], key, node, times=times, amount=int(reset)))
+        return self._add(Reply(kinds[when], key, node, times=times, skip=skip, amount=int(reset)))
+
+    def silence(self, api: str | None, *, node: int | None = None, times: int | None = 1, skip: int = 0) -> Rule:
+        """Carry a request out, answer neither it nor anything behind it on its connection, and leave that open."""
+        return self._add(Rule("silence", None if api is None else api_key(api), node, times=times, skip=skip))
+
+    def trigger(
+        self,
+        api: str | None,
+        action: Callable[[], object],
+        *,
+        node: int | None = None,
+        times: int | None = 1,
+        skip: int = 0,
+    ) -> Rule:
+        """Do something when a request has been read and before it is carried out, on the broker's thread.
+
+        Args:
+            action: must not wait; may be another method of this class.
+        """
+        key = None if api is None else api_key(api)
+        return self._add(Call("call", key, node, times=times, skip=skip, action=action))
 
     def hold(self, api: str | None = None, *, node: int | None = None, read: bool = True) -> None:
         """Stop answering until :meth:`release`.

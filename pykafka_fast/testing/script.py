@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..protocol.api import APIS
 
-__all__ = ["Corrupt", "Fault", "Reply", "Rule", "Script", "api_key"]
+__all__ = ["Call", "Corrupt", "Fault", "Reply", "Rule", "Script", "api_key"]
 
 _KEYS = {spec.name.lower(): int(spec.key) for spec in APIS.values()}
 
@@ -41,6 +41,7 @@ class Rule:
         node: node id, None for all.
         topic, partition: what it is limited to, None for all.
         times: requests it still applies to, None without end.
+        skip: requests it lets pass before the first.
         applied: requests it was applied to.
     """
 
@@ -50,6 +51,7 @@ class Rule:
     topic: str | None = None
     partition: int | None = None
     times: int | None = None
+    skip: int = 0
     applied: int = 0
 
     def cancel(self) -> None:
@@ -69,6 +71,13 @@ class Rule:
         """Whether it concerns this partition (or this topic, with partition None)."""
         return self.topic in (None, topic) and (partition is None or self.partition in (None, partition))
 
+    def passes(self) -> bool:
+        """Whether it lets this request pass, which is counted."""
+        if self.skip == 0:
+            return False
+        self.skip -= 1
+        return True
+
     def use(self) -> None:
         """Count one request."""
         self.applied += 1
@@ -85,12 +94,14 @@ class Fault(Rule):
         message: error message where the answer has room for one, None for none.
         after_append: records are written all the same.
         record_errors: index in the batch to message (KIP-467).
+        log_start: the log's start offset in the answer to Produce, -1 if the broker does not say it.
     """
 
     error: int = 0
     message: str | None = None
     after_append: bool = False
     record_errors: dict[int, str] = field(default_factory=dict)
+    log_start: int = -1
 
 
 @dataclass
@@ -99,6 +110,13 @@ class Reply(Rule):
 
     amount: int = 0
     corrupt: Corrupt | None = None
+
+
+@dataclass
+class Call(Rule):
+    """Something to do when a request comes."""
+
+    action: Callable[[], object] = lambda: None
 
 
 class Script:
@@ -112,6 +130,8 @@ class Script:
         """Put a rule into force, after the earlier ones."""
         if rule.times is not None and rule.times < 1:
             raise ValueError(f"times must be positive or None for ever, not {rule.times!r}")
+        if not isinstance(rule.skip, int) or rule.skip < 0:
+            raise ValueError(f"skip must be a number of requests, not {rule.skip!r}")
         with self._lock:
             self._rules = [*(earlier for earlier in self._rules if not earlier.is_over), rule]
 
@@ -135,6 +155,8 @@ class Script:
         """The first rule of ``kind`` that concerns this request, counted as used."""
         with self._lock:
             for rule in self._matching(kind, api, node):
+                if rule.passes():
+                    continue
                 self._use(rule)
                 return rule
         return None
@@ -150,7 +172,7 @@ class Script:
                 if not isinstance(rule, Fault):
                     continue
                 hit = [target for target in targets if target not in found and rule.matches_partition(*target)]
-                if hit:
+                if hit and not rule.passes():
                     found.update(dict.fromkeys(hit, rule))
                     self._use(rule)
         return found

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from ..errors import KafkaProtocolError
 from ..protocol.api import APIS, ApiKey, api_name
 from ..protocol.header import RequestHeader, encode_response
+from .batch import BatchHeader
 from .cluster import Cluster
 from .connection import Answer, Connection
 from .handlers import HANDLERS, Context, Waiting
 from .handlers.api_versions import unsupported
-from .script import Reply, Script
+from .script import Call, Reply, Script
 
 __all__ = ["BrokerService", "Request"]
 
@@ -40,6 +41,8 @@ class Request:
         time: when it had been read, on ``time.monotonic()``.
         size: bytes, without the frame size.
         partitions: (topic, partition) of everything it was about; partition None where it is about whole topics.
+        batches: of a Produce request, the header of each batch as it stood in the request, written or not, in the
+            order of ``partitions``; None for what is no batch.
         records: records appended by it.
         acks: of a Produce request, else None.
     """
@@ -53,6 +56,7 @@ class Request:
     time: float
     size: int
     partitions: tuple[tuple[str, int | None], ...]
+    batches: tuple[BatchHeader | None, ...]
     records: int
     acks: int | None
 
@@ -149,6 +153,7 @@ class BrokerService:
                 time=context.received,
                 size=len(context.body),
                 partitions=tuple(context.partitions),
+                batches=tuple(context.batches),
                 records=context.record_count,
                 acks=context.acks,
             )
@@ -169,6 +174,9 @@ class BrokerService:
             context.violation(f"this broker speaks versions {supported[0]}-{supported[1]}; disconnected")
             return _hang_up(api)
         node_id = context.node.node_id
+        call = self.script.take("call", api, node_id)
+        if isinstance(call, Call):
+            call.action()
         cut = self.script.take("cut before", api, node_id)
         if cut is not None:
             return _hang_up(api, bool(isinstance(cut, Reply) and cut.amount))
@@ -178,6 +186,8 @@ class BrokerService:
             return _hang_up(api, bool(isinstance(cut, Reply) and cut.amount))
         if body is None:
             return _hang_up(api) if context.close else None
+        if self.script.take("silence", api, node_id) is not None:
+            return Answer(api)
         return self._finish(context, body)
 
     def _finish(self, context: Context, body: bytes | Waiting) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...protocol.header import RequestHeader
+from ..batch import BatchHeader
 from ..cluster import Cluster, Node
 from ..script import Fault, Script
 
@@ -37,6 +38,7 @@ class Context:
         throttle_ms: throttle time to answer with.
         violation: notes, in plain words, something the client must not do.
         partitions: (topic, partition) of everything the request is about, for ``broker.requests``.
+        batches: headers of the batches of a Produce request, for ``broker.requests``.
         record_count: records in the request, for ``broker.requests``.
         acks: of a Produce request, for ``broker.requests``.
         close: close the connection; an answer, if there is one, is sent before.
@@ -54,6 +56,7 @@ class Context:
     violation: Callable[[str], None]
     received: float = field(default_factory=time.monotonic)
     partitions: Targets = field(default_factory=list)
+    batches: list[BatchHeader | None] = field(default_factory=list)
     record_count: int = 0
     acks: int | None = None
     close: bool = False

@@ -28,6 +28,7 @@ def answer(context: Context) -> bytes:
     if asked is None:
         asked = tuple(MetadataRequestTopic(name) for name in cluster.topics)
     context.partitions = [(_name_of(cluster, topic) or "", None) for topic in asked]
+    fault = None if asked else context.fault()
     faults = context.faults()
     topics = []
     for topic, target in zip(asked, context.partitions, strict=True):
@@ -36,6 +37,8 @@ def answer(context: Context) -> bytes:
     brokers = tuple(MetadataBroker(n.node_id, n.host, n.port) for n in cluster.nodes.values() if n.running)
     controller = min((broker.node_id for broker in brokers), default=-1)
     response = MetadataResponse(brokers, tuple(topics), cluster.cluster_id, controller, context.throttle_ms)
+    if any(it.error == Code.REBOOTSTRAP_REQUIRED for it in (*faults.values(), *filter(None, [fault]))):
+        response = MetadataResponse((), (), throttle_time_ms=context.throttle_ms, error_code=Code.REBOOTSTRAP_REQUIRED)
     return response.encode(context.version)
 
 

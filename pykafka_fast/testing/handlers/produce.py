@@ -13,7 +13,7 @@ from ...protocol.produce import (
     TopicProduceRequest,
     TopicProduceResponse,
 )
-from ..batch import BatchError, BatchHeader
+from ..batch import BatchError, BatchHeader, peek
 from ..cluster import Partition, Topic, now_ms
 from ..codes import Code, code_name
 from ..script import Fault
@@ -27,6 +27,7 @@ _TOPIC_ID_VERSION = 13
 _ACKS = (-1, 0, 1)
 _ZSTD = 4
 _ZSTD_VERSION = 7
+_OF_THE_LOG = (Code.OUT_OF_ORDER_SEQUENCE_NUMBER, Code.INVALID_PRODUCER_EPOCH, Code.UNKNOWN_PRODUCER_ID)
 
 
 def answer(context: Context) -> bytes | None:
@@ -39,6 +40,7 @@ def answer(context: Context) -> bytes | None:
     context.partitions = [
         (name, part.partition) for name, topic in zip(names, request.topics, strict=True) for part in topic.partitions
     ]
+    context.batches = [peek(part.records or b"") for topic in request.topics for part in topic.partitions]
     faults = context.faults()
     seen: set[tuple[str, int]] = set()
     topics = []
@@ -92,7 +94,7 @@ def _produce(
             partition.log.note_refused(part.records or b"")
         if error.violation:
             context.violation(f"{target[0]}-{target[1]}: {error.text}; answered {code_name(error.code)}")
-        return _refusal(context, part.partition, partition, error)
+        return _refusal(context, part.partition, partition, error, _log_start(partition, faults.get(target), error))
 
 
 def _check_target(context: Context, asked: TopicProduceRequest, partition: Partition | None) -> None:
@@ -140,7 +142,16 @@ def _scripted(fault: Fault) -> BatchError:
     return BatchError(fault.error, fault.message or "", violation=False, record_errors=fault.record_errors)
 
 
-def _refusal(context: Context, index: int, partition: Partition | None, error: BatchError) -> PartitionProduceResponse:
+def _log_start(partition: Partition | None, fault: Fault | None, error: BatchError) -> int:
+    """Brokers say where the log starts when they refuse a sequence, but not with refusals before they look at the log."""
+    if fault is not None:
+        return fault.log_start
+    return partition.log.start_offset if partition is not None and error.code in _OF_THE_LOG else -1
+
+
+def _refusal(
+    context: Context, index: int, partition: Partition | None, error: BatchError, log_start: int
+) -> PartitionProduceResponse:
     leader = None
     moved = partition is not None and error.code == Code.NOT_LEADER_OR_FOLLOWER and partition.hint
     if moved and partition is not None and partition.leader != context.node.node_id:
@@ -148,6 +159,7 @@ def _refusal(context: Context, index: int, partition: Partition | None, error: B
     return PartitionProduceResponse(
         index,
         error.code,
+        log_start_offset=log_start,
         record_errors=tuple(RecordError(number, text) for number, text in sorted(error.record_errors.items())),
         error_message=error.text or None,
         current_leader=leader if context.version >= _HINT_VERSION else None,
