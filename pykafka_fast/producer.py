@@ -281,9 +281,12 @@ class KafkaProducer(ProducerBase):
         Raises:
             KafkaTimeoutError: the time ran out. The records are not affected.
             TypeError: not a number of seconds.
+            ValueError: negative, or NaN.
         """
         if timeout is not None and not isinstance(timeout, (int, float)):
             raise TypeError(f"flush timeout must be a number of seconds or None, not {type(timeout).__name__}")
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"flush timeout={timeout!r} must be a number of seconds, 0 or above")
         if not self._lifecycle.flush(timeout):
             raise KafkaTimeoutError(f"{self._lifecycle.describe_live()} not completed by flush() within {timeout} s")
 

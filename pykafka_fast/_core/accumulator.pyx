@@ -5,8 +5,8 @@ import threading
 import time
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
@@ -15,18 +15,23 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_close,
     pkf_accum_close_delivery,
     pkf_accum_config,
+    pkf_accum_delivered,
     pkf_accum_force,
     pkf_accum_hurry,
     pkf_accum_live,
     pkf_accum_new,
     pkf_accum_orphan,
     pkf_accum_pushed,
+    pkf_accum_take_listeners,
     pkf_accum_unref,
     pkf_accum_wait_batch,
     pkf_accum_wait_delivered,
+    pkf_accum_wait_done,
     pkf_batch,
     pkf_batch_fork,
     pkf_batch_unref,
+    pkf_cookie,
+    pkf_listener,
     pkf_pool_get_stats,
     pkf_pool_stats,
     pkf_span,
@@ -71,6 +76,7 @@ cdef class Accumulator:
 
     def __dealloc__(self):
         if self.c != NULL:
+            drop_undelivered(self.c)
             pkf_accum_unref(self.c)
 
     def topic(self, str name not None):
@@ -165,6 +171,37 @@ cdef class Accumulator:
             pkf_batch_unref(live[i])
         free(live)
         return records
+
+
+cdef object drop_undelivered(pkf_accum *accum):
+    """Nobody is left to deliver: let go of the callbacks of what is done. A batch on the list holds all of them."""
+    cdef pkf_batch *batch = NULL
+    cdef pkf_batch *following
+    if pkf_accum_wait_done(accum, 0, &batch) != 0:
+        return None
+    while batch != NULL:
+        following = batch.completed_next
+        drop_callbacks(accum, batch)
+        batch = following
+
+
+cdef object drop_callbacks(pkf_accum *accum, pkf_batch *batch):
+    cdef uint32_t count = batch.cookie_count, i
+    cdef pkf_cookie *cookies = batch.cookies
+    cdef pkf_listener *listener
+    cdef pkf_listener *following
+    batch.cookies = NULL
+    batch.cookie_count = 0
+    for i in range(count):
+        Py_DECREF(<object> cookies[i].callback)
+    free(cookies)
+    listener = pkf_accum_take_listeners(accum, batch)
+    while listener != NULL:
+        following = listener.next
+        Py_DECREF(<object> listener.object)
+        free(listener)
+        listener = following if following != NULL else pkf_accum_take_listeners(accum, batch)
+    pkf_accum_delivered(accum, batch, count)
 
 
 cdef pkf_batch **live_batches(pkf_accum *accum, size_t *count) except? NULL:

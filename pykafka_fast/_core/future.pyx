@@ -135,6 +135,7 @@ cdef class RecordFuture:
 
         timeout: seconds, None without end. Returns RecordMetadata; raises the delivery's exception, or
         KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
+        ValueError: negative, or not a number.
         """
         if not wait_slot(&self.slot, timeout):
             raise KafkaTimeoutError(f"Timeout after waiting for {timeout} secs.")
@@ -185,6 +186,8 @@ cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
     cdef pkf_accum *accum = batch_of(slot).accum
     if timeout is not None and not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if timeout is not None and not timeout >= 0:  # nor NaN
+        raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")
     if accum == NULL:
         return True
     deadline = None if timeout is None else time.monotonic() + timeout

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any
@@ -45,6 +46,16 @@ def test_a_very_long_time_is_not_none(broker: EmbeddedBroker, make: Make, timeou
 def test_a_timeout_of_a_wrong_type_says_what_is_right(broker: EmbeddedBroker, make: Make, timeout: Any) -> None:
     with pytest.raises(TypeError, match="number of seconds or None, not"):
         make(broker).flush(timeout)
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.001, -math.inf, math.nan])
+def test_a_senseless_time_is_refused_at_once(broker: EmbeddedBroker, make: Make, timeout: float) -> None:
+    producer = make(broker, linger_ms=60_000)
+    future = producer.send("t", b"x")
+    with pytest.raises(ValueError, match="timeout"):
+        producer.flush(timeout)
+    assert not future.is_done  # it was not even made to leave
+    producer.flush(10)
 
 
 def test_covers_what_other_threads_sent(broker: EmbeddedBroker, make: Make) -> None:
