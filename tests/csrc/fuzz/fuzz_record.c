@@ -40,6 +40,9 @@ static void write_again(pkf_record *record) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     pkf_cursor c = pkf_cursor_over(data, size);
     pkf_record record;
-    while (pkf_cursor_remaining(&c) && pkf_record_read(&c, &record) == PKF_OK) write_again(&record);
+    while (pkf_cursor_remaining(&c)) {
+        if (pkf_record_read(&c, &record) != PKF_OK) return -1;
+        write_again(&record);
+    }
     return 0;
 }

@@ -29,13 +29,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     pkf_ack ack;
     pkf_node_endpoint node;
     bool more = true;
-    if (size == 0) return 0;
+    if (size == 0) return -1;
     begin = data + 1;
     end = data + size;
-    if (pkf_response_open(&response, begin, size - 1, (int16_t)(data[0] % 16)) != PKF_OK) return 0;
+    if (pkf_response_open(&response, begin, size - 1, (int16_t)(data[0] % 16)) != PKF_OK) return -1;
     for (size_t acks = 0; more; acks++) {
         if (acks > size) abort(); // an ack takes 22 bytes
-        if (pkf_response_next(&response, &ack, &more) != PKF_OK) return 0;
+        if (pkf_response_next(&response, &ack, &more) != PKF_OK) return -1;
         if (more) look_at(&ack);
     }
     int32_t count = response.endpoints.left;

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     pkf_slot slots[3];
     pkf_accum_config accum = RIG_ACCUM;
     pkf_wire_config wire = RIG_WIRE;
-    if (size < 1 || size > 16000) return 0;
+    if (size < 1 || size > 16000) return -1;
     wire.acks = data[0] & 0x40 ? 0 : -1;
     rig_open(&r, &accum, &wire, 3);
     rig_lead(&r, 0, 1);
