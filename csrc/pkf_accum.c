@@ -189,7 +189,7 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
     append->slab = slab;
     pkf_batch *batch = pkf_batch_new(accum, partition, slab, pkf_monotonic_ns());
     if (batch == NULL) return PKF_E_NOMEM;
-    if (append->cookie.callback && pkf_batch_reserve_cookie(batch)) { // an empty batch must not stay
+    if (append->callback && pkf_batch_reserve_cookie(batch)) { // an empty batch must not stay
         pkf_batch_unref(batch);
         return PKF_E_NOMEM;
     }
@@ -228,9 +228,10 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
     uint8_t *end = pkf_record_write(batch->slab->base + batch->used, body_len, delta, batch->count, &append->key,
                                     &append->value, append->headers, append->header_count);
     fill_slot(append, batch);
-    if (append->cookie.callback) {
-        append->cookie.index = batch->count;
-        batch->cookies[batch->cookie_count++] = append->cookie;
+    if (append->callback) {
+        const pkf_slot *slot = append->slot;
+        batch->cookies[batch->cookie_count++] = (pkf_cookie){append->callback, slot->timestamp, slot->index,
+                                                             slot->key_size,   slot->value_size, slot->header_size};
         if (!(atomic_load_explicit(&batch->state, memory_order_relaxed) & PKF_WANTED))
             atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
         atomic_fetch_add_explicit(&batch->accum->cookies, 1, memory_order_relaxed);
@@ -263,7 +264,7 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
         batch = partition->tail;
         *look = true;
     }
-    if (append->cookie.callback && pkf_batch_reserve_cookie(batch)) return PKF_E_NOMEM;
+    if (append->callback && pkf_batch_reserve_cookie(batch)) return PKF_E_NOMEM;
     uint32_t before = batch->used;
     write_locked(append, batch, body_len);
     append->grown = batch->count == 1 ? batch->used : batch->used - before;
@@ -312,7 +313,7 @@ static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
 pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) {
     pkf_status status = check_limits(accum, append);
     if (status) return status;
-    if (append->cookie.callback && !append->unbudgeted &&
+    if (append->callback && !append->unbudgeted &&
         atomic_load_explicit(&accum->cookies, memory_order_relaxed) >= accum->config.max_cookies)
         return PKF_NEED_BUDGET;
     append->sticky = append->partition < 0 && pkf_topic_is_sticky(append->topic, &append->key);

@@ -155,7 +155,7 @@ typedef struct pkf_append {
     pkf_span key, value;
     const pkf_header *headers;
     int32_t header_count;
-    pkf_cookie cookie; // callback NULL: none. Both references pass over on success
+    void *callback;    // NULL: none. The reference passes over on success
     pkf_slab *slab;    // in: a slab the caller holds, or NULL. out: one the caller must release, or NULL
     bool wait_lock;    // without the GIL: wait for the lock; with it: E_BUSY
     bool unbudgeted;   // appended by the delivery thread, which must not wait for what only it can free

@@ -5,7 +5,7 @@
 //   +-----------------------------+                  +----------------+---------+---------+-------+
 //   | state word, result          |     slab ------> | header 61 B    | record 0| record 1| free  |
 //   | identity, counts, times     |                  +----------------+---------+---------+-------+
-//   | cookies (callback, future)  |                  0                61        used ->     slab->size
+//   | cookies (callbacks)         |                  0                61        used ->     slab->size
 //   +-----------------------------+
 //
 // The slab goes back to the pool when the last request that carries it has ended; the batch itself lives as long as
@@ -52,11 +52,13 @@ typedef struct pkf_accum pkf_accum;
 typedef struct pkf_partition pkf_partition;
 typedef struct pkf_batch pkf_batch;
 
-// What C keeps of a Python callback: two owned references it never looks into.
+// What C keeps for a Python callback: an owned reference it never looks into, and what the callback is told of the
+// record. Not the future: it would have to live until delivery, and most callers drop it at once.
 typedef struct pkf_cookie {
     void *callback;
-    void *future;
+    int64_t timestamp;
     int32_t index; // of the record in the batch that holds the cookie
+    int32_t key_size, value_size, header_size;
 } pkf_cookie;
 
 // A listener attached after the append (add_callback, await). Singly linked, in order of attachment.

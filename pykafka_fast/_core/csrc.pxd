@@ -125,9 +125,12 @@ cdef extern from "pkf_batch.h" nogil:
         PKF_DELIVERED
     ctypedef struct pkf_cookie:
         void *callback
-        void *future
+        int64_t timestamp
         int32_t index
     ctypedef struct pkf_listener:
+        int32_t key_size
+        int32_t value_size
+        int32_t header_size
         pkf_listener *next
         void *object
     ctypedef struct pkf_record_error:
@@ -220,7 +223,7 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_span value
         const pkf_header *headers
         int32_t header_count
-        pkf_cookie cookie
+        void *callback
         pkf_slab *slab
         bint wait_lock
         bint unbudgeted

@@ -22,7 +22,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_listener,
 )
 from pykafka_fast._core.future cimport LOOP, Listener, RecordFuture, run_listener, wake_loop
-from pykafka_fast._core.metadata cimport metadata_from, metadata_of, slot_exception, undecided_at
+from pykafka_fast._core.metadata cimport RecordMetadata, metadata_in, slot_exception, undecided_at
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)
@@ -90,27 +90,27 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
 cdef object deliver_cookies(Deliveries self, pkf_accum *accum, pkf_batch *batch, pkf_cookie *cookies, uint32_t count):
     """One guard around many callbacks: setting it up for each would cost more than the rest of the work for it."""
     cdef uint32_t i = 0
+    cdef RecordMetadata metadata = None
     while i < count and not accum.forked:
         try:
             while i < count and not accum.forked:
+                if metadata is None or Py_REFCNT(metadata) != 1:  # the last callback kept its own
+                    metadata = metadata_in(batch)
                 i += 1
-                deliver_cookie(self, batch, &cookies[i - 1])
+                deliver_cookie(self, batch, &cookies[i - 1], metadata)
         except BaseException:
             logger.exception("Error processing callback")
 
 
-cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie *cookie):
+cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie *cookie, RecordMetadata metadata):
     callback = <object> cookie.callback
-    cdef RecordFuture future = <RecordFuture> cookie.future
-    Py_DECREF(callback)  # ours now: the names above hold them
-    Py_DECREF(future)
-    failure = None
-    if batch.code != 0 or future.slot.batch != batch:  # else it was delivered, and never split
-        failure = slot_exception(&future.slot)
-    if Py_REFCNT(future) == 1:  # the caller has dropped it
-        metadata = metadata_from(&future.slot)
-    else:
-        metadata = metadata_of(&future.slot)
+    Py_DECREF(callback)  # ours now: the name above holds it
+    metadata.slot.timestamp = cookie.timestamp
+    metadata.slot.index = cookie.index
+    metadata.slot.key_size = cookie.key_size
+    metadata.slot.value_size = cookie.value_size
+    metadata.slot.header_size = cookie.header_size
+    failure = slot_exception(&metadata.slot) if batch.code != 0 else None
     if self.acknowledged is not None:
         self.acknowledged(metadata, failure)
     if callback is not None:

@@ -17,4 +17,4 @@ cdef str slot_topic(const pkf_slot *slot)
 cdef int32_t slot_partition(const pkf_slot *slot) noexcept
 cdef object slot_exception(const pkf_slot *slot)
 cdef RecordMetadata metadata_of(const pkf_slot *slot)
-cdef RecordMetadata metadata_from(pkf_slot *slot)
+cdef RecordMetadata metadata_in(pkf_batch *batch)

@@ -95,11 +95,11 @@ cdef RecordMetadata metadata_of(const pkf_slot *slot):
     return metadata
 
 
-cdef RecordMetadata metadata_from(pkf_slot *slot):
-    """The same of a slot that nobody needs any more: its reference moves over."""
+cdef RecordMetadata metadata_in(pkf_batch *batch):
+    """Metadata of a record of this batch; which one, the caller fills in."""
     cdef RecordMetadata metadata = RecordMetadata.__new__(RecordMetadata)
-    metadata.slot = slot[0]
-    slot.batch = NULL
+    metadata.slot.batch = batch
+    pkf_batch_ref(batch)
     return metadata
 
 

@@ -232,7 +232,7 @@ cdef class ProducerBase:
         """Append what is serialized, waiting for memory until `deadline` (time.monotonic()).
 
         notify: tell the delivery thread of this record although on_delivery may be None. Returns a future, or one of
-        NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED.
+        NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED, NO_HEADERS.
         """
         cdef int32_t chosen
         if handle.accumulator is not self._accumulator:
@@ -246,7 +246,7 @@ cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) no
     append.slot = &future.slot
     append.headers = NULL
     append.header_count = 0
-    append.cookie.callback = NULL
+    append.callback = NULL
     append.slab = NULL
     append.wake = False
     append.unbudgeted = False
@@ -278,12 +278,12 @@ cdef object send_bytes(ProducerBase self, Topic handle, value, key, on_delivery)
         append.key.base = <const uint8_t *> PyBytes_AS_STRING(key)
         append.key.len = <size_t> PyBytes_GET_SIZE(key)
     if on_delivery is not None:
-        take_cookie(&append, on_delivery, future)
+        take_callback(&append, on_delivery)
     cdef int status = append_now(accum, &append)
     end(accum, &append)
     if status == PKF_OK:
         return future
-    drop_cookie(&append)
+    drop_callback(&append)
     return self._send(handle.name, value, key, None, None, None, on_delivery, append.partition)
 
 
@@ -332,32 +332,29 @@ cdef object append_record(
             pairs = pairs_of(headers)
             gather_headers(pairs, &g)
         if notify:
-            take_cookie(&g.append, on_delivery, future)
+            take_callback(&g.append, on_delivery)
             g.append.unbudgeted = deadline >= 0 and <uint64_t> threading.get_ident() == accum.delivery_thread
         status = append_now(accum, &g.append) if deadline < 0 else append_patiently(accum, &g.append, deadline)
     except BaseException:
-        drop_cookie(&g.append)
+        drop_callback(&g.append)
         raise
     finally:
         end(accum, &g.append)
         let_go(&g)
     if status == PKF_OK:
         return future
-    drop_cookie(&g.append)
+    drop_callback(&g.append)
     chosen[0] = g.append.partition
     return status
 
 
-cdef inline void take_cookie(pkf_append *append, object callback, RecordFuture future) noexcept:
+cdef inline void take_callback(pkf_append *append, object callback) noexcept:
     Py_INCREF(callback)
-    Py_INCREF(future)
-    append.cookie.callback = <void *> callback
-    append.cookie.future = <void *> future
+    append.callback = <void *> callback
 
 
-cdef inline void drop_cookie(pkf_append *append) noexcept:
-    if append.cookie.callback == NULL:
+cdef inline void drop_callback(pkf_append *append) noexcept:
+    if append.callback == NULL:
         return
-    Py_DECREF(<object> append.cookie.callback)
-    Py_DECREF(<object> append.cookie.future)
-    append.cookie.callback = NULL
+    Py_DECREF(<object> append.callback)
+    append.callback = NULL

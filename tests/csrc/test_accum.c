@@ -100,13 +100,13 @@ static void what_cannot_be_appended_changes_nothing(void) {
     pkf_slot kept[2];
     for (int i = 0; i < 2; i++) {
         append = rig_record(&r, 0, "v", &kept[i]);
-        append.cookie.callback = &slot;
+        append.callback = &slot;
         CHECK_INT(rig_append_some(r.accum, &append, false), PKF_OK);
-        CHECK_INT(append.cookie.index, i);
+        CHECK_INT(kept[i].batch->cookies[i].index, i);
     }
     append.slot = &slot;
     CHECK_INT(append_raw(&append), PKF_NEED_BUDGET);
-    append.cookie.callback = NULL;
+    append.callback = NULL;
     CHECK_INT(rig_append_some(r.accum, &append, false), PKF_OK); // a record without a callback needs none
     CHECK_INT(kept[0].batch->cookie_count, 2);
     kept[0].batch->cookie_count = 0;

@@ -56,7 +56,7 @@ static void cookies_have_room_before_they_come(void) {
     for (int32_t i = 0; i < 1000; i++) {
         NEED(pkf_batch_reserve_cookie(batch) == PKF_OK);
         CHECK(batch->cookie_capacity > batch->cookie_count);
-        batch->cookies[batch->cookie_count++] = (pkf_cookie){&r, NULL, i};
+        batch->cookies[batch->cookie_count++] = (pkf_cookie){.callback = &r, .index = i};
     }
     for (int32_t i = 0; i < 1000; i++) CHECK(batch->cookies[i].index == i && batch->cookies[i].callback == &r);
     batch->cookie_count = 0;

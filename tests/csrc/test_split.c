@@ -50,7 +50,7 @@ static void fill(pkf_slot *slots, int count, int first) {
         append.timestamp += (i % 5) * 1000 - i;
         append.headers = headers;
         append.header_count = i % 3;
-        append.cookie = (pkf_cookie){i % 2 ? NULL : key, slot, 0};
+        append.callback = i % 2 ? NULL : slot;
         NEED(rig_append_some(r.accum, &append, false) == PKF_OK);
     }
     pthread_mutex_lock(&rig_part(&r, 0)->lock);
@@ -82,11 +82,14 @@ static int deliver(void) {
         next = list->completed_next;
         uint32_t count = list->cookie_count;
         for (uint32_t i = 0; i < count; i++) {
-            pkf_slot *slot = list->cookies[i].future;
+            const pkf_cookie *cookie = &list->cookies[i];
+            const pkf_slot *slot = cookie->callback;
             int32_t index = slot->index;
             if (slot->batch == NULL) continue;
             CHECK(pkf_batch_follow(slot->batch, &index) == list);
-            CHECK_INT(index, list->cookies[i].index);
+            CHECK_INT(index, cookie->index);
+            CHECK(cookie->timestamp == slot->timestamp && cookie->key_size == slot->key_size);
+            CHECK(cookie->value_size == slot->value_size && cookie->header_size == slot->header_size);
         }
         cookies += (int)count;
         list->cookie_count = 0;

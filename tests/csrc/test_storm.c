@@ -121,7 +121,7 @@ static void *deliver_all(void *unused) {
             next = batch->completed_next;
             uint32_t count = batch->cookie_count;
             for (uint32_t i = 0; i < count; i++) {
-                fate *f = batch->cookies[i].future;
+                fate *f = batch->cookies[i].callback;
                 CHECK_INT(f->delivered++, 0);
             }
             batch->cookie_count = 0;
@@ -170,8 +170,8 @@ static pkf_status append_one(int thread, int number, uint64_t *random) {
     append.value = (pkf_span){value, size};
     append.wait_lock = harness_below(random, 2);
     if (harness_below(random, 4) == 0) append.partition = (int32_t)harness_below(random, CLUSTER_PARTITIONS);
-    if (harness_below(random, 2)) append.cookie = (pkf_cookie){f, f, 0};
-    bool has_cookie = append.cookie.callback != NULL;
+    if (harness_below(random, 2)) append.callback = f;
+    bool has_cookie = append.callback != NULL;
     pkf_status status;
     while ((status = rig_append_some(r.accum, &append, true)) == PKF_E_BUSY || status == PKF_NEED_BUDGET) {
         append.wait_lock = true;
