@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pkf_round.h"
+#include "pkf_text.h"
 
 #define NETWORK_EXCEPTION 13 // Kafka's code for a request that ended without an answer
 #define REQUEST_TIMED_OUT 7
@@ -102,29 +103,47 @@ void pkf_wire_write(pkf_wire *wire, pkf_node *node) {
     end_unanswered(wire, &request);
 }
 
-static void malformed(pkf_wire *wire, pkf_node *node, const char *text) {
-    pkf_wire_disconnect(wire, node, PKF_E_MALFORMED, text);
+static void malformed(pkf_wire *wire, pkf_node *node, const char *what, int64_t size) {
+    pkf_text text = {.len = 0};
+    pkf_text_add(&text, "Produce: a response of ");
+    pkf_text_add_int(&text, size);
+    pkf_text_add(&text, " bytes ");
+    pkf_text_add(&text, what);
+    pkf_wire_disconnect(wire, node, PKF_E_MALFORMED, text.chars);
+}
+
+static void malformed_at(pkf_wire *wire, pkf_node *node, const char *what, const pkf_response *response) {
+    pkf_text text = {.len = 0};
+    pkf_text_add(&text, "Produce v");
+    pkf_text_add_int(&text, response->version);
+    pkf_text_add(&text, ": a response ");
+    pkf_text_add(&text, what);
+    pkf_text_add(&text, " at offset ");
+    pkf_text_add_int(&text, (int64_t)response->cursor.pos);
+    pkf_text_add(&text, " of ");
+    pkf_text_add_int(&text, (int64_t)response->cursor.len);
+    pkf_text_add(&text, " bytes");
+    pkf_wire_disconnect(wire, node, PKF_E_MALFORMED, text.chars);
 }
 
 // Read the whole response before acting on any of it: every ack must belong to a batch of the request, once each.
 static const char *check_response(pkf_response *response, const pkf_inflight *request, const uint8_t *bytes,
                                   size_t len) {
-    if (pkf_response_open(response, bytes, len, request->version) != PKF_OK)
-        return "a response that breaks the protocol";
-    if (response->correlation_id != request->correlation) return "a response to another request (correlation id)";
+    if (pkf_response_open(response, bytes, len, request->version) != PKF_OK) return "that breaks the protocol";
+    if (response->correlation_id != request->correlation) return "to another request (correlation id)";
     int32_t hint = 0, found = 0;
     for (;;) {
         pkf_ack ack;
         bool more;
-        if (pkf_response_next(response, &ack, &more) != PKF_OK) return "a response that breaks the protocol";
+        if (pkf_response_next(response, &ack, &more) != PKF_OK) return "that breaks the protocol";
         if (!more) break;
         pkf_batch **place = pkf_inflight_find(request, &ack, &hint);
-        if (place == NULL) return "a response that names a partition the request did not";
-        if ((*place)->answered) return "a response that names a partition twice";
+        if (place == NULL) return "that names a partition the request did not";
+        if ((*place)->answered) return "that names a partition twice";
         (*place)->answered = true;
         found++;
     }
-    return found == request->count ? NULL : "a response that leaves out a partition of the request";
+    return found == request->count ? NULL : "that leaves out a partition of the request";
 }
 
 static void report_endpoints(pkf_wire *wire, pkf_response *response) {
@@ -179,14 +198,14 @@ static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, 
     pkf_conn *conn = node->conn;
     pkf_inflight *oldest = pkf_conn_oldest(conn);
     if (oldest == NULL || !oldest->written) {
-        malformed(wire, node, "a response to a request that was never sent");
+        malformed(wire, node, "to a request that was never sent", (int64_t)len);
         return false;
     }
     for (int32_t i = 0; i < oldest->count; i++) oldest->batches[i]->answered = false;
     pkf_response response;
     const char *wrong = check_response(&response, oldest, bytes, len);
     if (wrong) {
-        malformed(wire, node, wrong);
+        malformed_at(wire, node, wrong, &response);
         return false;
     }
     pkf_inflight request = pkf_conn_pop(conn);
@@ -218,7 +237,8 @@ void pkf_wire_read(pkf_wire *wire, pkf_node *node) {
         while ((status = pkf_conn_next(node->conn, &bytes, &len)) == PKF_OK)
             if (!take_response(wire, node, bytes, len)) return;
         if (status == PKF_E_MALFORMED) {
-            malformed(wire, node, "a response whose size is negative or above receive_message_max_bytes");
+            uint32_t size = pkf_load_be32(node->conn->in + node->conn->in_start);
+            malformed(wire, node, "(its size is negative or above receive_message_max_bytes)", (int32_t)size);
             return;
         }
     }
