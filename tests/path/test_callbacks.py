@@ -244,3 +244,26 @@ def test_delivered_references_are_let_go(broker: EmbeddedBroker) -> None:
             time.sleep(0.01)
         assert gone() is None
         assert future.succeeded()
+
+
+def test_metadata_that_a_callback_keeps_stays_what_it_was(broker: EmbeddedBroker, make: Make) -> None:
+    """Also between callbacks that keep none, and when one that failed let its metadata into a traceback."""
+    producer = make(broker)
+    kept: list[tuple[int, Any]] = []
+
+    def keep(number: int) -> Any:
+        def on_delivery(metadata: Any, error: BaseException | None) -> None:
+            if number % 7 == 0:
+                raise RuntimeError(metadata)
+            if number % 3 == 0:
+                kept.append((number, metadata))
+
+        return on_delivery
+
+    for number in range(2_000):
+        value = b"x" * (number % 50)
+        producer.send("t", value, key=b"k", partition=1, timestamp_ms=number, on_delivery=keep(number))
+    producer.flush(timeout=20)
+    assert [number for number, _ in kept] == [number for number in range(2_000) if number % 3 == 0 and number % 7]
+    for number, it in kept:
+        assert (it.offset, it.timestamp, it.serialized_value_size) == (number, number, number % 50)
