@@ -86,6 +86,7 @@ class Lifecycle:
         self._metrics = MetricsWindow(config.metrics_num_samples, config.metrics_sample_window_ms)
         self._metrics_lock = threading.Lock()
         self._send_errors: Counter[str] = Counter()
+        self._flush_ns = 0
         self._close_lock = threading.Lock()
         self._started = False
         self._ended = False
@@ -122,15 +123,20 @@ class Lifecycle:
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics of the current window."""
         with self._metrics_lock:
-            return self._metrics.metrics(sample(self.accumulator, self._wire, self.metadata, self._send_errors))
+            now = sample(self.accumulator, self._wire, self.metadata, self._send_errors)
+            now["flush_ns"] = self._flush_ns
+            return self._metrics.metrics(now)
 
     def flush(self, timeout: float | None) -> bool:
         """Send everything now and wait for it; False when ``timeout`` (seconds) ran out."""
+        began_ns = time.monotonic_ns()
         self.accumulator.flush_begin()
         try:
             return self.accumulator.wait_live(timeout)
         finally:
             self.accumulator.flush_end()
+            with self._metrics_lock:
+                self._flush_ns += time.monotonic_ns() - began_ns
 
     def describe_live(self) -> str:
         """How many records of which topics have no outcome yet, in words."""

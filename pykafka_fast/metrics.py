@@ -103,6 +103,7 @@ class CounterSample(TypedDict, total=False):
     buffer_waiting_threads: int
     buffer_exhausted: int
     buffer_wait_ns: int
+    flush_ns: int  # spent in flush(), all threads together
     metadata_age_s: float
     per_topic: Mapping[str, TopicCounters]
     per_node: Mapping[int, NodeCounters]
@@ -207,6 +208,7 @@ def _producer_metrics(span: _Span) -> dict[str, float]:
         "network-io-total": span.total("requests") + span.total("responses"),
         "bufferpool-wait-ratio": span.rate("buffer_wait_ns") / 1e9,
         "bufferpool-wait-time-ns-total": span.total("buffer_wait_ns"),
+        "flush-time-ns-total": span.total("flush_ns"),
     }
     return metrics
 

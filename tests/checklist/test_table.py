@@ -14,7 +14,7 @@ from tests.checklist.table import GROUPS, NotApplicable, items, names
 NAMED_AFTER_AN_ITEM = re.compile(r"test_([a-z]{2})(\d\d)_\w+")
 
 
-def tests_here() -> dict[str, str]:
+def functions_here() -> dict[str, str]:
     """Name of every test function in this folder → its docstring."""
     found: dict[str, str] = {}
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
@@ -32,7 +32,7 @@ def test_every_item_has_an_entry(group: str) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_entry_is_a_test_that_says_what_it_shows_or_a_reason(group: str) -> None:
-    tests = tests_here()
+    tests = functions_here()
     for number, entry in items(group).items():
         if isinstance(entry, NotApplicable):
             assert len(entry.reason) > 15, f"{group}{number} has no reason worth the name"
@@ -45,4 +45,4 @@ def test_every_entry_is_a_test_that_says_what_it_shows_or_a_reason(group: str) -
 
 def test_every_test_is_in_the_table() -> None:
     listed = {name for group in GROUPS for entry in items(group).values() for name in names(entry)}
-    assert sorted(set(tests_here()) - listed) == []
+    assert sorted(set(functions_here()) - listed) == []
