@@ -236,6 +236,7 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
             atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
         atomic_fetch_add_explicit(&batch->accum->cookies, 1, memory_order_relaxed);
     }
+    if (append->header_count) batch->with_headers = true;
     uint32_t used = (uint32_t)(end - batch->slab->base);
     if (used - batch->used > batch->record_size_max) batch->record_size_max = used - batch->used;
     batch->used = used;
@@ -307,6 +308,7 @@ static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
     uint64_t size = pkf_record_upper_bound(&append->key, &append->value, append->headers, append->header_count);
     if (size > accum->config.max_request_size) return PKF_E_TOO_LARGE;
     if (size > PKF_SLAB_MIN_SIZE && pkf_pool_round((size_t)size) > accum->config.buffer_memory) return PKF_E_TOO_LARGE;
+    if (append->header_count && atomic_load_explicit(&accum->no_headers, memory_order_relaxed)) return PKF_E_UNSUPPORTED;
     return PKF_OK;
 }
 

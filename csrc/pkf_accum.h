@@ -115,6 +115,7 @@ struct pkf_accum {
     pkf_pool *pool;
     pkf_wakeup wakeup;        // wakes the wire thread
     _Atomic uint32_t closed;  // no more appends
+    _Atomic uint32_t no_headers; // a broker is known that is too old for them
     _Atomic uint32_t forked;  // inherited from the parent process: pkf_fork.h
     _Atomic uint32_t forcing; // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
@@ -172,7 +173,8 @@ pkf_accum *pkf_accum_new(const pkf_accum_config *config);
 void pkf_accum_ref(pkf_accum *accum);
 void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out
 
-// Append one record. OK | NEED_METADATA | NEED_SLAB | NEED_BUDGET | E_BUSY | E_TOO_LARGE | E_CLOSED | E_NOMEM.
+// Append one record. OK | NEED_METADATA | NEED_SLAB | NEED_BUDGET | E_BUSY | E_TOO_LARGE | E_UNSUPPORTED |
+// E_CLOSED | E_NOMEM.
 // On anything but OK nothing was appended and slot and cookie are untouched.
 PKF_MUST_USE pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append);
 

@@ -107,6 +107,7 @@ struct pkf_batch {
     uint32_t used; // bytes of the slab in use, header included
     int32_t count; // records
     bool closed;
+    bool with_headers;        // a record of it has headers
     int64_t base_timestamp;   // ms, of record 0
     int64_t max_timestamp;    // ms
     uint32_t record_size_max; // bytes of the largest record

@@ -234,11 +234,11 @@ static void remember_size_locked(pkf_partition *partition, const pkf_batch *batc
     if (partition->slab_hint > limit) partition->slab_hint = limit;
 }
 
-// The head of the queue, closed and taken out; NULL when there is none, or when it is larger than `room`.
-static pkf_batch *take_head(pkf_partition *partition, size_t room, bool *no_room) {
+// The head of the queue, closed and taken out; NULL when there is none, or when it takes more than `room` on `conn`.
+static pkf_batch *take_head(const pkf_conn *conn, pkf_partition *partition, size_t room, bool *no_room) {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *batch = partition->head;
-    *no_room = batch && batch->used > room;
+    *no_room = batch && pkf_conn_charge(conn, batch->used, batch->count) > room;
     if (*no_room) batch = NULL;
     if (batch) {
         if (!batch->closed) pkf_partition_close_tail_locked(partition);
@@ -313,17 +313,23 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
     while (node->ready_head && count < capacity) {
         pkf_partition *partition = node->ready_head;
         bool no_room;
-        pkf_batch *batch = take_head(partition, count ? room : SIZE_MAX, &no_room);
+        pkf_batch *batch = take_head(node->conn, partition, count ? room : SIZE_MAX, &no_room);
         if (no_room) break; // it stays the first of the next request
         pkf_wire_unready(wire, partition);
         if (batch == NULL) continue;
+        if (batch->with_headers && pkf_produce_magic(node->conn->version) < 2) {
+            pkf_wire_refuse_headers(wire, batch);
+            pkf_wire_evaluate(wire, partition);
+            continue;
+        }
         pkf_wire_list(partition, batch);
         seal(wire, partition, batch);
         count_batch(wire, batch);
         batch->in_request = true;
         partition->left_ns = wire->now;
         atomic_fetch_add(&partition->in_flight, 1);
-        room -= batch->used < room ? batch->used : room;
+        size_t charge = pkf_conn_charge(node->conn, batch->used, batch->count);
+        room -= charge < room ? charge : room;
         if (count && batches[count - 1]->partition->topic != partition->topic) sorted = false;
         batches[count++] = batch;
     }

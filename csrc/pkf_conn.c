@@ -37,6 +37,7 @@ pkf_conn *pkf_conn_new(const pkf_transport *transport, void *transport_self, int
 void pkf_conn_free(pkf_conn *conn) {
     conn->transport->close(conn->transport_self);
     pkf_request_free(&conn->out);
+    free(conn->message_sets);
     free(conn->ring);
     free(conn->in);
     free(conn);
@@ -75,8 +76,31 @@ static pkf_status describe(pkf_inflight *request, pkf_request_batch *parts, pkf_
     return PKF_OK;
 }
 
+// The batches as message sets, in memory that the connection keeps: one request is written at a time.
+static pkf_status down_convert(pkf_conn *conn, pkf_request_batch *parts, pkf_batch **batches, int32_t count) {
+    size_t room = 0, size;
+    for (int32_t i = 0; i < count; i++) room += pkf_legacy_bound(batches[i]->used, batches[i]->count);
+    if (conn->message_sets_room < room) {
+        uint8_t *larger = realloc(conn->message_sets, room);
+        if (larger == NULL) return PKF_E_NOMEM;
+        conn->message_sets = larger;
+        conn->message_sets_room = room;
+    }
+    uint8_t *at = conn->message_sets;
+    for (int32_t i = 0; i < count; i++, at += size) {
+        pkf_span records = {batches[i]->slab->base + PKF_BATCH_HEADER, batches[i]->used - PKF_BATCH_HEADER};
+        pkf_status status = pkf_legacy_write(records, batches[i]->count, batches[i]->base_timestamp,
+                                             pkf_produce_magic(conn->version), at, &size);
+        if (status) return status;
+        parts[i].bytes = (pkf_span){at, size};
+    }
+    return PKF_OK;
+}
+
 static pkf_status frame_parts(pkf_conn *conn, pkf_inflight *request, pkf_batch **batches, pkf_request_batch *parts) {
     pkf_status status = describe(request, parts, batches, request->count);
+    if (status == PKF_OK && pkf_produce_magic(conn->version) < 2)
+        status = down_convert(conn, parts, batches, request->count);
     if (status) return status;
     pkf_request_head head = {
         .version = request->version,

@@ -10,6 +10,7 @@
 #define PKF_CONN_H
 
 #include "pkf_batch.h"
+#include "pkf_legacy.h"
 #include "pkf_request.h"
 #include "pkf_response.h"
 #include "pkf_socket.h"
@@ -47,6 +48,8 @@ typedef struct pkf_conn {
     int32_t next_correlation;
     pkf_conn_config config;
     pkf_request out;
+    uint8_t *message_sets; // malloc: what `out` carries instead of the batches to a broker before 0.11
+    size_t message_sets_room;
     int iov_next; // first entry of out.iov with bytes left
     bool writing; // out has bytes left
     pkf_inflight *ring;
@@ -63,9 +66,15 @@ pkf_conn *pkf_conn_new(const pkf_transport *transport, void *transport_self, int
 // Closes the transport. Requests in flight must have been taken out.
 void pkf_conn_free(pkf_conn *conn);
 
+// Bytes that a batch adds to a request at most: of these, as they are in its slab, and so many records.
+static inline size_t pkf_conn_charge(const pkf_conn *conn, size_t used, int32_t count) {
+    return pkf_produce_magic(conn->version) < 2 ? pkf_legacy_bound(used, count) : used;
+}
+
 bool pkf_conn_can_send(const pkf_conn *conn); // a place in flight is free and nothing is half written
 
-// Frame a request of these sealed batches, grouped by topic. Not OK: nothing is in flight.
+// Frame a request of these sealed batches, grouped by topic. Not OK: nothing is in flight. For a broker that takes
+// message sets none of them may have headers.
 PKF_MUST_USE pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, int64_t now_ns);
 
 // Write what the socket takes. OK: all gone; E_PARTIAL: wait until writable; E_SYSTEM: lost, *error is the errno.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum {
+    FIRST_WITH_TRANSACTIONS = 3,
     FIRST_FLEXIBLE = 9,
     FIRST_WITH_TOPIC_ID = 13,
     HEAD_ROOM = 64,      // everything before the first topic and behind the last, without the two ids
@@ -92,7 +93,7 @@ static uint8_t *write_head(uint8_t *p, const pkf_request_head *head, bool flexib
     p = pkf_store_be32(p, (uint32_t)head->correlation_id);
     p = write_string(p, &head->client_id, false); // not compact in any version of the header
     p = write_no_tags(p, flexible);
-    p = write_string(p, &head->transactional_id, flexible);
+    if (head->version >= FIRST_WITH_TRANSACTIONS) p = write_string(p, &head->transactional_id, flexible);
     p = pkf_store_be16(p, (uint16_t)head->acks);
     return pkf_store_be32(p, (uint32_t)head->timeout_ms);
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One Produce request (API key 0, versions 3 to 13) around batches that are already sealed.
+// One Produce request (API key 0, versions 0 to 13) around batches, or message sets, that are ready.
 //
 //   iov[0] ▶ scratch: size, header, topic, partition 0, its size │ iov[1] ▶ batch 0, where it lies │ iov[2] ▶ scratch: ... │
 //
 // Nothing of a batch is copied; its slab must stay as it is until the response has come, the connection is lost or the
 // request is given up. What surrounds the batches is written into scratch memory that the request owns and uses again.
 //
-//   version 3-8                                        version 9-13 (flexible)
+//   version 0-8                                        version 9-13 (flexible)
 //   int32 size of all that follows                     the same
 //   int16 0, int16 version, int32 correlation id       the same
 //   nullable string client id                          the same, then tags
-//   nullable string transactional id                   compact nullable string
+//   3+: nullable string transactional id               compact nullable string
 //   int16 acks, int32 timeout ms                       the same
 //   int32 topic count, per topic:                      compact array, per topic:
 //     string name                                        compact string name (13: 16-byte id)
@@ -28,7 +28,7 @@
 
 #include "pkf_bytes.h"
 
-enum { PKF_PRODUCE_MIN_VERSION = 3, PKF_PRODUCE_MAX_VERSION = 13 };
+enum { PKF_PRODUCE_MIN_VERSION = 0, PKF_PRODUCE_MAX_VERSION = 13 };
 
 typedef struct pkf_request_head {
     int16_t version;
@@ -39,7 +39,7 @@ typedef struct pkf_request_head {
     pkf_span transactional_id; // base NULL: null
 } pkf_request_head;
 
-// One partition's sealed batch. Entries of one topic must stand next to each other: they are told apart by topic_id in
+// One partition's sealed batch; before version 3 its message set (pkf_legacy.h). Entries of one topic must stand next to each other: they are told apart by topic_id in
 // version 13, by topic_name before. A topic that comes up again later would be in the request twice, which brokers refuse.
 typedef struct pkf_request_batch {
     pkf_span topic_name;

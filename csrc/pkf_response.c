@@ -4,8 +4,10 @@
 #include <string.h>
 
 enum {
-    MIN_VERSION = 3,
+    MIN_VERSION = 0,
     MAX_VERSION = 13,
+    FIRST_WITH_THROTTLE = 1,
+    FIRST_WITH_TIME = 2,
     FIRST_WITH_LOG_START = 5,
     FIRST_WITH_RECORD_ERRORS = 8,
     FIRST_FLEXIBLE = 9,
@@ -127,7 +129,7 @@ static void begin_topic(pkf_response *r) {
         r->topic_id = pkf_cursor_uuid(&r->cursor);
     else
         r->topic_name = flexible ? pkf_cursor_compact(&r->cursor) : pkf_cursor_string(&r->cursor);
-    r->partitions_left = read_count(&r->cursor, flexible, 22);
+    r->partitions_left = read_count(&r->cursor, flexible, r->version >= FIRST_WITH_TIME ? 22 : 14);
     if (r->partitions_left == 0) skip_tags(&r->cursor, flexible);
 }
 
@@ -138,7 +140,7 @@ static void read_partition(pkf_response *r, pkf_ack *ack) {
     ack->partition = pkf_cursor_int32(c);
     ack->code = pkf_cursor_int16(c);
     ack->base_offset = pkf_cursor_int64(c);
-    ack->log_append_time = pkf_cursor_int64(c);
+    ack->log_append_time = r->version >= FIRST_WITH_TIME ? pkf_cursor_int64(c) : -1;
     ack->log_start_offset = r->version >= FIRST_WITH_LOG_START ? pkf_cursor_int64(c) : -1;
     if (r->version >= FIRST_WITH_RECORD_ERRORS) {
         ack->record_errors = read_ack_errors(c, flexible);
@@ -149,7 +151,7 @@ static void read_partition(pkf_response *r, pkf_ack *ack) {
 }
 
 static void read_end(pkf_response *r) {
-    r->throttle_ms = pkf_cursor_int32(&r->cursor);
+    if (r->version >= FIRST_WITH_THROTTLE) r->throttle_ms = pkf_cursor_int32(&r->cursor);
     if (is_flexible(r)) read_response_tags(r);
     if (pkf_cursor_remaining(&r->cursor)) r->cursor.failed = true;
 }

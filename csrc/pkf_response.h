@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Produce response (versions 3 to 13), read where it lies in the connection's buffer.
+// A Produce response (versions 0 to 13), read where it lies in the connection's buffer.
 //
-//   version 3-8                                        version 9-13 (flexible)
+//   version 0-8                                        version 9-13 (flexible)
 //   int32 correlation id                               the same, then tags
 //   int32 topic count, per topic:                      compact array, per topic:
 //     string name                                        compact string name (13: 16-byte id)
 //     int32 partition count, per partition:              compact array, per partition:
 //       int32 index, int16 error code                      the same
-//       int64 base offset, int64 log append time           the same
+//       int64 base offset, int64 log append time (2+)      the same
 //       int64 log start offset (5+)                        the same
 //       int32 count, per record error (8):                 compact array, per record error:
 //         int32 batch index, nullable string message         int32, compact nullable string, tags
 //       nullable string error message (8)                  compact nullable string
 //                                                          tags; 10+: tag 0 = {int32 leader id, int32 epoch, tags}
 //                                                        tags
-//   int32 throttle ms                                  the same
+//   int32 throttle ms (1+)                             the same
 //                                                      tags; 10+: tag 0 = compact array of node endpoints:
 //                                                        {int32 id, compact string host, int32 port,
 //                                                         compact nullable string rack, tags}
@@ -84,7 +84,7 @@ typedef struct pkf_response {
 // The correlation id of a response whose version is not known yet: its first four bytes. PKF_E_MALFORMED if there are fewer.
 PKF_MUST_USE pkf_status pkf_response_peek(const uint8_t *bytes, size_t len, int32_t *correlation_id);
 
-// Begins with the frame's bytes behind the size. The version is the request's; PKF_E_INVALID if it is not 3 to 13.
+// Begins with the frame's bytes behind the size. The version is the request's; PKF_E_INVALID if it is not 0 to 13.
 PKF_MUST_USE pkf_status pkf_response_open(pkf_response *response, const uint8_t *bytes, size_t len, int16_t version);
 
 // The next ack. *more = false: there was none; the rest of the frame has been read and had nothing behind it.

@@ -9,6 +9,8 @@
 #include "pkf_text.h"
 #include "pkf_topic.h"
 
+#define UNSUPPORTED_VERSION 35
+
 bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text) {
     pkf_event *event = pkf_event_new(kind);
     if (event == NULL) return false;
@@ -245,6 +247,24 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch) {
     pkf_text_add(&text, " ms has passed since batch creation");
     explain(wire, batch, &text);
     pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, may_be_written(batch));
+}
+
+// Those with headers fail for that, the others because they travelled with them.
+static void name_records_with_headers(pkf_batch *batch) {
+    pkf_cursor cursor = pkf_cursor_over(batch->slab->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER);
+    pkf_record record;
+    batch->record_errors = calloc((size_t)batch->count, sizeof *batch->record_errors);
+    if (batch->record_errors == NULL) return; // all of them fail for it
+    for (int32_t i = 0; i < batch->count && pkf_record_read(&cursor, &record) == PKF_OK; i++)
+        if (record.header_count) batch->record_errors[batch->record_error_count++].index = i;
+}
+
+void pkf_wire_refuse_headers(pkf_wire *wire, pkf_batch *batch) {
+    name_records_with_headers(batch);
+    pkf_wire_resolve(wire, batch, UNSUPPORTED_VERSION,
+                     "the record has headers, which the broker that leads its partition is too old for (they need "
+                     "Kafka 0.11)",
+                     may_be_written(batch));
 }
 
 static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition) {

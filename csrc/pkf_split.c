@@ -84,6 +84,7 @@ static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, cons
                                         last->count, &record->key, &record->value, headers, record->header_count);
         last->used = (uint32_t)(end - last->slab->base);
         last->count++;
+        if (record->header_count) last->with_headers = true;
         if (timestamp > last->max_timestamp) last->max_timestamp = timestamp;
     }
     free(headers);

@@ -21,6 +21,7 @@
     ROW(E_INVALID, -8, "an argument out of its range")                                                                 \
     ROW(E_BUSY, -9, "the lock is held by another thread")                                                              \
     ROW(E_SYSTEM, -10, "a system call failed")                                                                         \
+    ROW(E_UNSUPPORTED, -11, "the broker is too old for it")                                                            \
     ROW(NEED_METADATA, -20, "the topic's partitions are not known, or the partition is beyond those known")            \
     ROW(NEED_SLAB, -21, "a slab must be acquired before the record can be appended")                                   \
     ROW(NEED_BUDGET, -22, "too many callbacks wait to be delivered")

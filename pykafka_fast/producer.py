@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
-from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, TOO_LARGE, ProducerBase
+from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, NO_HEADERS, TOO_LARGE, ProducerBase
 from .config import resolve
 from .errors import (
     AuthorizationError,
@@ -245,6 +245,10 @@ class KafkaProducer(ProducerBase):
                 f"no memory for a record for topic {topic!r} within max_block_ms={options['max_block_ms']}: "
                 f"{stats['acquired']} of buffer_memory={stats['budget']} bytes wait for the brokers, "
                 f"{stats['waiting']} threads wait for memory; send more slowly, or raise buffer_memory or max_block_ms")
+        if outcome == NO_HEADERS:
+            return UnsupportedVersionError(
+                f"a record for topic {topic!r} has headers, and the cluster has a broker that is too old for them: they "
+                "need Kafka 0.11; send it without")
         if outcome == CLOSED:
             return ProducerClosedError("the producer was closed while a send was in progress")
         return MemoryError("the system has no memory left for a record")

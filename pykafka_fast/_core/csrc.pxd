@@ -16,6 +16,7 @@ cdef extern from "pkf_status.h" nogil:
         PKF_E_INVALID
         PKF_E_BUSY
         PKF_E_SYSTEM
+        PKF_E_UNSUPPORTED
         PKF_NEED_METADATA
         PKF_NEED_SLAB
         PKF_NEED_BUDGET
@@ -203,6 +204,7 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_accum_config config
         pkf_pool *pool
         uint32_t closed
+        uint32_t no_headers
         uint32_t forked
         uint32_t forcing
         uint32_t cookies

@@ -13,6 +13,7 @@ NEED_METADATA: int
 TOO_LARGE: int
 CLOSED: int
 EXHAUSTED: int
+NO_HEADERS: int
 
 class ProducerBase:
     """What KafkaProducer inherits: send(), whose fast path is one C call that appends and returns a future."""
@@ -56,5 +57,5 @@ class ProducerBase:
         """Append what is serialized, waiting for memory until `deadline` (time.monotonic()).
 
         notify: tell the delivery thread of this record although on_delivery may be None. Returns a future, or one of
-        NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED.
+        NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED, NO_HEADERS.
         """

@@ -21,6 +21,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_E_EXHAUSTED,
     PKF_E_TIMEOUT,
     PKF_E_TOO_LARGE,
+    PKF_E_UNSUPPORTED,
     PKF_NEED_BUDGET,
     PKF_NEED_METADATA,
     PKF_NEED_SLAB,
@@ -53,6 +54,7 @@ NEED_METADATA = PKF_NEED_METADATA
 TOO_LARGE = PKF_E_TOO_LARGE
 CLOSED = PKF_E_CLOSED
 EXHAUSTED = PKF_E_TIMEOUT
+NO_HEADERS = PKF_E_UNSUPPORTED
 
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef size_t LARGE = 65536           # from here on a copy is worth giving the GIL up

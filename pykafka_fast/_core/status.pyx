@@ -11,6 +11,7 @@ from pykafka_fast.errors import (
     MessageSizeTooLargeError,
     ProducerClosedError,
     StaleMetadata,
+    UnsupportedVersionError,
 )
 
 #: Every refusal of csrc/pkf_status.h and what it is raised as; a test compares the two tables.
@@ -25,6 +26,7 @@ STATUS_CLASSES = {
     "E_INVALID": IllegalArgumentError,
     "E_BUSY": BufferExhaustedError,
     "E_SYSTEM": KafkaConnectionError,
+    "E_UNSUPPORTED": UnsupportedVersionError,
     "NEED_METADATA": StaleMetadata,
     "NEED_SLAB": BufferExhaustedError,
     "NEED_BUDGET": BufferExhaustedError,

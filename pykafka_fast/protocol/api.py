@@ -50,7 +50,7 @@ class ApiSpec:
 APIS: dict[int, ApiSpec] = {
     spec.key: spec
     for spec in (
-        ApiSpec(ApiKey.PRODUCE, "Produce", 3, 13, 9, 6),
+        ApiSpec(ApiKey.PRODUCE, "Produce", 0, 13, 9, 6),
         ApiSpec(ApiKey.FETCH, "Fetch", 4, 13, 12),
         ApiSpec(ApiKey.LIST_OFFSETS, "ListOffsets", 1, 8, 6),
         ApiSpec(ApiKey.METADATA, "Metadata", 0, 13, 9, 6),

@@ -63,9 +63,12 @@ class KafkaCluster:
         MissingTool: no Java or no Maven; the message says what to run.
     """
 
+    READY = "Kafka Server started"
+    LOGGING = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
+
     def __init__(self, nodes: int = 1, properties: Mapping[str, str] | None = None, heap: str | None = None):
         self._java = maven.java()
-        self._jars = jars()
+        self._jars = self._fetch()
         self._ids = list(range(1, nodes + 1))
         self._properties = dict(properties or {})
         self._heap = heap or ("512m" if nodes == 1 else "384m")
@@ -75,6 +78,9 @@ class KafkaCluster:
         self._folder = Path(tempfile.mkdtemp(prefix="pkf-kafka-"))
         self._reaper = Reaper(self._folder)
         self._admin: Admin | None = None
+
+    def _fetch(self) -> Path:
+        return jars()
 
     @property
     def nodes(self) -> list[int]:
@@ -107,7 +113,7 @@ class KafkaCluster:
         for node in self._ids:
             self._launch(node)
         for node in self._ids:
-            self._servers[node].wait_until_said("Kafka Server started", START_TIMEOUT)
+            self._servers[node].wait_until_said(self.READY, START_TIMEOUT)
 
     def close(self) -> None:
         """End every node and remove the data. Never fails, may be called twice."""
@@ -141,7 +147,7 @@ class KafkaCluster:
         if self._servers[node].running:
             self._servers[node].stop()
         self._launch(node)
-        self._servers[node].wait_until_said("Kafka Server started", START_TIMEOUT)
+        self._servers[node].wait_until_said(self.READY, START_TIMEOUT)
 
     def heal(self) -> None:
         """Resume every node, restart those that are down, wait until every partition of every topic has a leader."""
@@ -166,8 +172,7 @@ class KafkaCluster:
         Raises:
             RuntimeError: it failed; the message carries what it said.
         """
-        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
-        line = [self._java, "-Xmx128m", "-XX:TieredStopAtLevel=1", logging, "-cp", f"{self._jars}/*", *command]
+        line = [self._java, "-Xmx128m", "-XX:TieredStopAtLevel=1", self.LOGGING, "-cp", f"{self._jars}/*", *command]
         done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
@@ -246,7 +251,7 @@ class KafkaCluster:
         self._servers[node] = self._run_java(f"Kafka node {node}", f"-Xms{self._heap}", command, f"node{node}.log")
 
     def _run_java(self, name: str, memory: str, command: list[str], log: str) -> Server:
-        options = [f"-Xmx{self._heap}", memory, f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"]
+        options = [f"-Xmx{self._heap}", memory, self.LOGGING]
         line = [self._java, *options, "-cp", f"{self._jars}/*", *command]
         return Server(name, line, self._folder / log, self._reaper)
 
