@@ -1,42 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limit of the wire: a C program that sends ready-made requests. Compiled when needed."""
+"""The limit of the wire: a C program that sends ready-made requests."""
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from benchmarks.compare.broker import Broker
+from benchmarks.compare.compiled import program
 from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.usage import cpu_seconds
-from tools.brokers.maven import cache_dir
 
-SOURCE = Path(__file__).with_name("replay.c")
-FLAGS = ["-O3", "-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 IN_FLIGHT = 5
 
 
 class ReplayFailed(Exception):
     pass
-
-
-def program() -> Path:
-    """The compiled program; its name carries a digest of the source, so an edit compiles anew."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
-    path = cache_dir("benchmarks") / f"replay-{digest}"
-    if not path.exists():
-        compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
-        if compiler is None:
-            raise ReplayFailed("no C compiler found: install gcc or set CC")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        subprocess.run([compiler, *FLAGS, "-o", str(fresh), str(SOURCE)], check=True)
-        fresh.rename(path)
-    return path
 
 
 def run(job: Job, broker: Broker) -> Figures:
@@ -49,7 +29,7 @@ def run(job: Job, broker: Broker) -> Figures:
 def _run(job: Job, broker: Broker, processor: set[int] | None) -> Figures:
     host, _, port = broker.leader_address(job.topic).rpartition(":")
     arguments = [host, port, job.topic, 0, job.value_size, int(job.params["batch_size"]), IN_FLIGHT]
-    command = [str(program()), *map(str, arguments), str(job.warmup_seconds), str(job.seconds)]
+    command = [str(program("replay")), *map(str, arguments), str(job.warmup_seconds), str(job.seconds)]
     broker_before = cpu_seconds(broker.pid)
     done = subprocess.run(
         command,

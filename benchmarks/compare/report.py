@@ -3,7 +3,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from benchmarks.compare.distance import METRIC
 from benchmarks.compare.result import Comparison, EntryResult, ScenarioResult, TargetResult
 
 MIB = 1024 * 1024
@@ -79,6 +81,18 @@ def ratio(entry: EntryResult, base: EntryResult | None, metric: str) -> str:
     return format(value / unit, ".2f") if value is not None and unit else "-"
 
 
+def distances(scenario: ScenarioResult) -> list[str]:
+    """How far apart the processors were before each run: where the runs differ in that, so do their rates."""
+    found = sorted(value for entry in scenario.entries for value in entry.values(METRIC))
+    if not found:
+        return []
+    far = sum(value > 2 * found[0] for value in found)
+    return [
+        f"a cache line from processor to processor and back, before each run: {median(found):.0f} ns "
+        f"({found[0]:.0f}-{found[-1]:.0f}); {far} of {len(found)} runs with more than twice the smallest"
+    ]
+
+
 def target_line(target: TargetResult) -> str:
     value = "no figure" if target.value is None else format(target.value, ",.3f")
     return f"{'reached' if target.reached else 'MISSED '}  {target.text}: {value}"
@@ -88,6 +102,7 @@ def plain(comparison: Comparison) -> str:
     lines = [header(comparison)]
     for scenario in comparison.scenarios:
         lines += ["", f"{scenario.name}: {scenario.title}", *aligned(*tables(scenario))]
+        lines += [f"  {line}" for line in distances(scenario)]
         lines += [f"  {target_line(target)}" for target in scenario.targets]
         lines += [f"  {entry.label}: {error}" for entry in scenario.entries for error in entry.errors]
     return "\n".join(lines)
@@ -101,8 +116,9 @@ def markdown(comparison: Comparison, wanted: Callable[[ScenarioResult], bool] = 
         lines += ["", f"**{scenario.title[0].upper()}{scenario.title[1:]}**", ""]
         lines += ["| " + " | ".join(headings) + " |", "|---" + "|---:" * (len(headings) - 1) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
-        if scenario.targets:
-            lines += ["", *(f"- {target_line(target)}" for target in scenario.targets)]
+        notes = [*distances(scenario), *map(target_line, scenario.targets)]
+        if notes:
+            lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines)
 
 

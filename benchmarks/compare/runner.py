@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.compare import java, replay
+from benchmarks.compare import distance, java, replay
 from benchmarks.compare.broker import Broker
 from benchmarks.compare.clients.client import TIMEOUT, DeliveryFailed
 from benchmarks.compare.job import Figures, Job
@@ -60,6 +60,7 @@ def run_entry(scenario: Scenario, entry: Entry, broker: Broker, quick: bool) -> 
     idle = QUICK_PARTITIONS if quick and scenario.idle_partitions else scenario.idle_partitions
     with broker.topic(idle_partitions=idle) as topic:
         job = make_job(scenario, entry, broker, topic, quick, idle)
+        apart = distance.core_to_core_ns()
         try:
             figures = PROGRAMS[job.client](job, broker) if job.client in PROGRAMS else run_child(job)
         except (DeliveryFailed, replay.ReplayFailed, java.JavaFailed, subprocess.TimeoutExpired) as error:
@@ -67,6 +68,8 @@ def run_entry(scenario: Scenario, entry: Entry, broker: Broker, quick: bool) -> 
         stored = broker.end_offset(topic)
     if stored != figures["sent_total"]:
         raise RunFailed(f"{figures['sent_total']:.0f} records acknowledged, {stored} on the broker")
+    if apart is not None:
+        figures[distance.METRIC] = apart
     return figures
 
 
