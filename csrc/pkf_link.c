@@ -155,16 +155,16 @@ static void report_endpoints(pkf_wire *wire, pkf_response *response) {
     }
 }
 
-static void throttle(pkf_wire *wire, pkf_node *node, int32_t ms) {
-    if (ms <= 0) return;
-    int64_t ns = (int64_t)ms * 1000000;
+void pkf_wire_throttle(pkf_wire *wire, pkf_node *node, int64_t ms) {
+    if (node == NULL || ms <= 0) return;
+    int64_t ns = ms * 1000000;
     if (wire->now + ns > node->throttled_until) node->throttled_until = wire->now + ns;
     pkf_count(&wire->counters.throttle_ms, (uint64_t)ms);
     pkf_count(&wire->counters.throttle_count, 1);
     pkf_count_max(&wire->counters.throttle_max_ms, (uint64_t)ms);
     pkf_count(&node->counters.throttle_ms, (uint64_t)ms);
     pkf_count_max(&node->counters.throttle_max_ms, (uint64_t)ms);
-    for (int32_t i = 0; i < node->conn->ring_count; i++)
+    for (int32_t i = 0; node->conn && i < node->conn->ring_count; i++)
         node->conn->ring[(node->conn->ring_first + i) % node->conn->config.max_in_flight].deadline_ns += ns;
 }
 
@@ -211,7 +211,7 @@ static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, 
     pkf_inflight request = pkf_conn_pop(conn);
     atomic_fetch_sub(&wire->counters.in_flight, 1);
     count_response(wire, node, &request, len);
-    throttle(wire, node, request.version >= 6 ? response.throttle_ms : 0);
+    pkf_wire_throttle(wire, node, request.version >= 6 ? response.throttle_ms : 0);
     report_endpoints(wire, &response);
     apply_response(wire, &request, bytes, len);
     pkf_inflight_free(&request);

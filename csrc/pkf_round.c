@@ -116,6 +116,9 @@ static void run_command(pkf_wire *wire, pkf_command *command) {
     case PKF_COMMAND_CONNECT: pkf_wire_connect(wire, command); break;
     case PKF_COMMAND_FORGET: forget_connection(wire, command->node); break;
     case PKF_COMMAND_EXPLAIN: pkf_wire_explain(pkf_wire_node(wire, command->node), command->text); break;
+    case PKF_COMMAND_THROTTLE:
+        pkf_wire_throttle(wire, pkf_wire_node(wire, command->node), command->delay_ns / 1000000);
+        break;
     case PKF_COMMAND_PLAIN: wire->config.idempotent = false; break;
     case PKF_COMMAND_LEADERS: set_leaders(wire, command); break;
     case PKF_COMMAND_LEADER:

@@ -136,6 +136,7 @@ PKF_MUST_USE pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_
 void pkf_wire_connect(pkf_wire *wire, pkf_command *command);
 void pkf_wire_read(pkf_wire *wire, pkf_node *node);
 void pkf_wire_write(pkf_wire *wire, pkf_node *node);
+void pkf_wire_throttle(pkf_wire *wire, pkf_node *node, int64_t ms); // KIP-219: send it nothing for so long
 void pkf_wire_explain(pkf_node *node,
                       const char *text); // why there is no connection; NULL: there is nothing to explain
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text);

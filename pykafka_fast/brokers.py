@@ -231,6 +231,8 @@ class Brokers:
         self._handed.add(node_id)
         _logger.debug("%s answers; records go there as Produce v%d", link, version)
         self._reached(link)
+        if detached.throttle_ms:
+            self._wire.throttle(node_id, detached.throttle_ms)
         self._wire.connect(node_id, detached.fd, version, detached.next_correlation_id)
 
     def _on_produce_failed(self, link: Link, error: KafkaConnectionError) -> None:

@@ -288,6 +288,7 @@ cdef extern from "pkf_event.h" nogil:
         PKF_COMMAND_CONNECT
         PKF_COMMAND_FORGET
         PKF_COMMAND_EXPLAIN
+        PKF_COMMAND_THROTTLE
         PKF_COMMAND_LEADERS
         PKF_COMMAND_LEADER
         PKF_COMMAND_PRODUCER

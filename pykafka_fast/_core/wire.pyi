@@ -101,6 +101,8 @@ class Wire:
         """Nobody is connecting to the node any more: report NEED_CONNECTION again when there is need."""
     def explain(self, node: int, text: str) -> None:
         """Why there is no connection to the node; batches that expire say so."""
+    def throttle(self, node: int, ms: int) -> None:
+        """Send nothing to the node for so long: it asked for that before its connection is handed over (KIP-219)."""
     def set_leaders(self, topic: Topic, leaders: Sequence[int], epochs: Sequence[int], topic_id: bytes) -> None:
         """Metadata has spoken: node ids (-1 none) and leader epochs by partition; 16 bytes of id, zeros if unknown."""
     def set_leader(self, topic: Topic, partition: int, node: int, epoch: int) -> None:

@@ -25,6 +25,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_COMMAND_RESTART,
     PKF_COMMAND_SPLIT,
     PKF_COMMAND_STOP,
+    PKF_COMMAND_THROTTLE,
     PKF_NEVER,
     pkf_accum_wake,
     pkf_batch,
@@ -264,6 +265,13 @@ cdef class Wire:
         cdef pkf_command *command = new_command(PKF_COMMAND_EXPLAIN)
         command.node = node
         command.text = copied(text)
+        pkf_wire_command(self.c, command)
+
+    def throttle(self, int node, long long ms):
+        """Send nothing to the node for so long: it asked for that before its connection is handed over (KIP-219)."""
+        cdef pkf_command *command = new_command(PKF_COMMAND_THROTTLE)
+        command.node = node
+        command.delay_ns = ms * 1_000_000
         pkf_wire_command(self.c, command)
 
     def set_leaders(self, Topic topic not None, leaders, epochs, bytes topic_id not None):

@@ -64,11 +64,13 @@ class Detached(NamedTuple):
     """A ready connection that belongs to somebody else now.
 
     ``fd`` is a connected, non-blocking socket with nothing unread and nothing unwritten, to be closed by its owner.
+    ``throttle_ms`` is for how long the broker wants to be left alone.
     """
 
     fd: int
     next_correlation_id: int
     api_versions: dict[int, tuple[int, int]]
+    throttle_ms: int = 0
 
 
 class BrokerConnection:
@@ -197,7 +199,8 @@ class BrokerConnection:
         fd = self._socket.detach()
         self._socket = None
         self.state = ConnectionState.DETACHED
-        return Detached(fd, self._next_correlation_id, self.api_versions)
+        throttle_ms = -(-max(0, self.throttled_until_ns - self._clock()) // _NS_PER_MS)
+        return Detached(fd, self._next_correlation_id, self.api_versions, throttle_ms)
 
     # Requests
 
