@@ -238,6 +238,18 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
     }
     if (append->header_count) batch->with_headers = true;
     uint32_t used = (uint32_t)(end - batch->slab->base);
+    static int mode = -1;
+    if (mode < 0) mode = getenv("PKF_PRE") ? atoi(getenv("PKF_PRE")) : 0;
+    if (mode) {
+        uint32_t ahead = used - batch->used;
+        if (ahead > 2048) ahead = 2048;
+        uint8_t *stop = end + ahead, *top = batch->slab->base + batch->slab->size;
+        if (stop > top) stop = top;
+        if (mode == 1)
+            for (uint8_t *p = end + 63; p < stop; p += 64) __builtin_prefetch(p, 1, 3);
+        else
+            for (uint8_t *p = end + 63; p < stop; p += 64) __builtin_prefetch(p, 1, 2);
+    }
     if (used - batch->used > batch->record_size_max) batch->record_size_max = used - batch->used;
     batch->used = used;
     batch->count++;
@@ -307,7 +319,7 @@ static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
     if (append->header_count == 0 && append->key.len + append->value.len <= accum->always_fits) return PKF_OK;
     uint64_t size = pkf_record_upper_bound(&append->key, &append->value, append->headers, append->header_count);
     if (size > accum->config.max_request_size) return PKF_E_TOO_LARGE;
-    if (size > PKF_SLAB_MIN_SIZE && pkf_pool_round((size_t)size) > accum->config.buffer_memory) return PKF_E_TOO_LARGE;
+    if (size > accum->config.buffer_memory) return PKF_E_TOO_LARGE;
     if (append->header_count && atomic_load_explicit(&accum->no_headers, memory_order_relaxed)) return PKF_E_UNSUPPORTED;
     return PKF_OK;
 }

@@ -56,9 +56,10 @@ void pkf_chunks_init(pkf_chunks *chunks);
 // Unmaps everything. No slab is outside any more.
 void pkf_chunks_clear(pkf_chunks *chunks);
 
-// The class of a rounded size, -1 for a large one.
+// The class of a rounded size, -1 for one that is mapped by itself: a large one, or one cut to a pool's budget.
 static inline int pkf_class_of(size_t rounded) {
-    return rounded > PKF_SLAB_MAX_CLASS_SIZE ? -1 : __builtin_ctzll((unsigned long long)rounded) - 12;
+    if (rounded > PKF_SLAB_MAX_CLASS_SIZE || (rounded & (rounded - 1)) != 0) return -1;
+    return __builtin_ctzll((unsigned long long)rounded) - 12;
 }
 
 // Warm slabs. take: the one released last, or NULL.

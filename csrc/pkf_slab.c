@@ -34,11 +34,15 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
+static size_t round_to_pages(size_t size) {
+    size_t mask = (size_t)sysconf(_SC_PAGESIZE) - 1;
+    return size > SIZE_MAX - mask ? 0 : (size + mask) & ~mask;
+}
+
 size_t pkf_pool_round(size_t size) {
     if (size <= PKF_SLAB_MIN_SIZE) return PKF_SLAB_MIN_SIZE;
     if (size <= PKF_SLAB_MAX_CLASS_SIZE) return (size_t)1 << (64 - __builtin_clzll((unsigned long long)size - 1));
-    size_t mask = (size_t)sysconf(_SC_PAGESIZE) - 1;
-    return size > SIZE_MAX - mask ? 0 : (size + mask) & ~mask;
+    return round_to_pages(size);
 }
 
 pkf_pool *pkf_pool_new(size_t budget) {
@@ -181,11 +185,17 @@ static pkf_status admit_locked(const pkf_pool *pool, size_t size) {
     return PKF_OK;
 }
 
-static bool too_large(const pkf_pool *pool, size_t rounded) { return rounded == 0 || rounded > pool->budget; }
+size_t pkf_pool_fit(const pkf_pool *pool, size_t size) {
+    size_t rounded = pkf_pool_round(size);
+    if (rounded != 0 && rounded <= pool->budget) return rounded;
+    if (size > pool->budget) return 0;
+    size_t pages = round_to_pages(size);
+    return pages != 0 && pages < pool->budget ? pages : pool->budget;
+}
 
 pkf_status pkf_pool_ready(pkf_pool *pool, size_t size, pkf_slab **slab) {
-    size = pkf_pool_round(size);
-    if (too_large(pool, size)) return PKF_E_TOO_LARGE;
+    size = pkf_pool_fit(pool, size);
+    if (size == 0) return PKF_E_TOO_LARGE;
     int class_index = pkf_class_of(size);
     pkf_slab *warm = NULL;
     pthread_mutex_lock(&pool->lock);
@@ -207,8 +217,8 @@ pkf_status pkf_pool_ready(pkf_pool *pool, size_t size, pkf_slab **slab) {
 }
 
 pkf_status pkf_pool_try(pkf_pool *pool, size_t size, pkf_slab **slab) {
-    size = pkf_pool_round(size);
-    if (too_large(pool, size)) return PKF_E_TOO_LARGE;
+    size = pkf_pool_fit(pool, size);
+    if (size == 0) return PKF_E_TOO_LARGE;
     pthread_mutex_lock(&pool->lock);
     pkf_status status = admit_locked(pool, size);
     if (status != PKF_OK) {
@@ -258,10 +268,10 @@ static bool wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_
 }
 
 pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size) {
-    size = pkf_pool_round(size);
+    size = pkf_pool_fit(pool, size);
     memset(waiter, 0, sizeof *waiter);
     waiter->state = ENDED;
-    if (too_large(pool, size)) return PKF_E_TOO_LARGE;
+    if (size == 0) return PKF_E_TOO_LARGE;
     if (!init_condition(&waiter->granted_or_closed)) return PKF_E_NOMEM;
     waiter->size = size;
     waiter->began_ns = now_ns();

@@ -4,7 +4,7 @@
 //
 //   class      4 KiB, 8 KiB, ... 1 MiB: carved from chunks, 1 MiB of address space each, aligned to 1 MiB. All slabs of a
 //              chunk are of one class; a chunk without an acquired or warm slab can be carved anew for any class
-//   above      rounded to whole pages, one mmap each
+//   above      rounded to whole pages, one mmap each; so is a size whose class is beyond the budget, down to all of it
 //
 //            acquire                     release
 //   cold ──────────────▶ acquired ────────────────────▶ warm ───────────▶ acquired     (the usual way: no system call)
@@ -43,7 +43,7 @@ enum {
 // size and write the bytes; the rest is the pool's. The bytes of a fresh slab are undefined.
 typedef struct pkf_slab {
     uint8_t *base; // aligned to 64 bytes at least
-    size_t size;   // what was asked for, rounded by pkf_pool_round()
+    size_t size;   // what was asked for, rounded by pkf_pool_fit()
     struct pkf_chunk *chunk;
     struct pkf_slab *next, *prev;
     int state;
@@ -82,11 +82,14 @@ pkf_pool *pkf_pool_new(size_t budget);
 // Frees the pool and all it has mapped. PKF_E_BUSY, and nothing is freed, while slabs are outside or threads wait.
 PKF_MUST_USE pkf_status pkf_pool_free(pkf_pool *pool);
 
-// The size a slab has when `size` bytes are asked for: what the budget is charged. 0 if that overflows.
+// The size a slab has when `size` bytes are asked for and the budget is no matter. 0 if that overflows.
 size_t pkf_pool_round(size_t size);
 
+// The size it has in this pool: what the budget is charged, and at most all of it. 0 if `size` is above the budget.
+size_t pkf_pool_fit(const pkf_pool *pool, size_t size);
+
 // Acquire. *slab is the caller's until pkf_pool_release(), and untouched unless the answer is PKF_OK. Answers:
-// PKF_E_TOO_LARGE the rounded size is above the budget; PKF_E_CLOSED; PKF_E_EXHAUSTED not enough available, or somebody
+// PKF_E_TOO_LARGE the size is above the budget; PKF_E_CLOSED; PKF_E_EXHAUSTED not enough available, or somebody
 // waits; PKF_E_NOMEM the system refused.
 
 // Takes only a warm slab of the class: no system call, so it may be called under a partition lock. PKF_E_EXHAUSTED also if

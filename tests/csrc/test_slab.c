@@ -48,6 +48,36 @@ static void sizes_are_rounded_to_classes_and_pages(void) {
     CHECK_INT(pkf_pool_round(SIZE_MAX), 0);
 }
 
+static void what_fits_the_budget_can_be_had_though_its_class_is_larger(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), budget = 24 * page + 100;
+    pkf_pool *pool = new_pool(budget);
+    CHECK_INT(pkf_pool_fit(pool, 5000), pkf_pool_round(5000));
+    CHECK_INT(pkf_pool_fit(pool, 16 * page), 16 * page);
+    CHECK_INT(pkf_pool_fit(pool, 16 * page + 1), 17 * page);
+    CHECK_INT(pkf_pool_fit(pool, 24 * page), 24 * page);
+    CHECK_INT(pkf_pool_fit(pool, 24 * page + 1), budget);
+    CHECK_INT(pkf_pool_fit(pool, budget), budget);
+    CHECK_INT(pkf_pool_fit(pool, budget + 1), 0);
+    CHECK_INT(pkf_pool_fit(pool, SIZE_MAX), 0);
+    for (int i = 0; i < 3; i++) {
+        pkf_slab *small = acquire(pool, page), *slab = NULL;
+        CHECK_INT(pkf_pool_ready(pool, 17 * page, &slab), PKF_E_EXHAUSTED); // none is ever warm
+        CHECK_INT(pkf_pool_try(pool, budget, &slab), PKF_E_EXHAUSTED);
+        pkf_slab *part = acquire(pool, 17 * page);
+        memset(part->base, 7, part->size);
+        CHECK_INT(stats_of(pool).available, budget - part->size - small->size);
+        pkf_pool_release(pool, part);
+        pkf_pool_release(pool, small);
+        pkf_slab *all = acquire(pool, budget);
+        memset(all->base, 7, all->size);
+        CHECK_INT(all->size, budget);
+        CHECK_INT(stats_of(pool).available, 0);
+        CHECK_INT(stats_of(pool).resident, budget);
+        pkf_pool_release(pool, all);
+    }
+    free_pool(pool);
+}
+
 static void a_slab_is_charged_by_its_rounded_size_until_released(void) {
     pkf_pool *pool = new_pool(64 << 10);
     pkf_slab *slab = acquire(pool, 5000);
@@ -70,9 +100,9 @@ static void what_cannot_ever_fit_is_too_large(void) {
     pkf_pool *pool = new_pool(100000);
     pkf_slab *slab = NULL;
     pkf_waiter waiter;
-    CHECK_INT(pkf_pool_try(pool, 65537, &slab), PKF_E_TOO_LARGE); // its class is 128 KiB
-    CHECK_INT(pkf_pool_ready(pool, 65537, &slab), PKF_E_TOO_LARGE);
-    CHECK_INT(pkf_pool_wait_begin(pool, &waiter, 65537), PKF_E_TOO_LARGE);
+    CHECK_INT(pkf_pool_try(pool, 100001, &slab), PKF_E_TOO_LARGE);
+    CHECK_INT(pkf_pool_ready(pool, 100001, &slab), PKF_E_TOO_LARGE);
+    CHECK_INT(pkf_pool_wait_begin(pool, &waiter, 100001), PKF_E_TOO_LARGE);
     pkf_pool_wait_cancel(pool, &waiter);
     CHECK_INT(pkf_pool_try(pool, SIZE_MAX, &slab), PKF_E_TOO_LARGE);
     CHECK_INT(pkf_pool_overdraft(pool, SIZE_MAX, &slab), PKF_E_TOO_LARGE);
@@ -361,6 +391,7 @@ static void many_threads_of_all_sizes_leave_nothing_behind(uint64_t seed) {
 int main(void) {
     uint64_t seed = harness_seed();
     sizes_are_rounded_to_classes_and_pages();
+    what_fits_the_budget_can_be_had_though_its_class_is_larger();
     a_slab_is_charged_by_its_rounded_size_until_released();
     what_cannot_ever_fit_is_too_large();
     ready_takes_only_what_was_released_before();

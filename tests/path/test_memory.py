@@ -139,6 +139,26 @@ def test_the_largest_record_and_one_more_byte(start_broker: Any, make: Make) -> 
     assert producer.send("t", bytes(fits)).get(timeout=10).offset == 1
 
 
+@pytest.mark.parametrize("memory", [5_000, 6_000, 100_000, 200_001, 1_000_000, 1_500_001, 3 << 20])
+def test_a_record_fits_if_all_the_memory_there_is_would_hold_it(start_broker: Any, make: Make, memory: int) -> None:
+    """Whatever the sizes in which memory is handed out: the message of the refusal names the only limits there are."""
+    broker = start_broker(topics={"t": 2}, max_message_bytes=8 << 20)
+    producer = make(broker, buffer_memory=memory, batch_size=min(16_384, memory), max_request_size=8 << 20,
+                    max_block_ms=10_000, linger_ms=60_000)
+    largest = memory - 120  # what surrounds a record
+    for offset in range(2):
+        lingering = producer.send("t", bytes(100), partition=0)
+        for size in (memory // 2 + 1, memory // 4 * 3, largest):
+            assert producer.send("t", bytes(size), partition=1).exception is None
+        assert producer.send("t", bytes(largest), key=b"", partition=1).get(timeout=20).offset == offset * 4 + 3
+        assert lingering.get(timeout=20).offset == offset
+        refused = producer.send("t", bytes(memory))
+        assert type(refused.exception).__name__ == "MessageSizeTooLargeError"
+        assert f"buffer_memory={memory}" in str(refused.exception)
+    producer.flush(timeout=20)
+    check_balance(producer)
+
+
 def test_a_batch_somebody_waits_for_does_not_linger(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, linger_ms=10_000)
     began = time.monotonic()
