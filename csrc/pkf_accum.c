@@ -6,6 +6,8 @@
 
 #include "pkf_topic.h"
 
+enum { CACHE_LINE = 64, FETCH_AHEAD_MAX = 2048 };
+
 #define ALWAYS_FITS                                                                                                    \
     2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
 
@@ -221,6 +223,14 @@ static void fill_slot(pkf_append *append, pkf_batch *batch) {
         slot->header_size += (int32_t)(append->headers[i].key.len + append->headers[i].value.len);
 }
 
+// The lines that a next record of this size will be written to. The wire thread read them last, on another processor:
+// they are on their way while the caller is back in Python.
+static void fetch_ahead(const pkf_slab *slab, uint32_t used, uint32_t size) {
+    uint32_t end = used + (size < FETCH_AHEAD_MAX ? size : FETCH_AHEAD_MAX);
+    if (end > slab->size) end = (uint32_t)slab->size;
+    for (uint32_t at = used + CACHE_LINE - 1; at < end; at += CACHE_LINE) __builtin_prefetch(slab->base + at, 1);
+}
+
 // The record goes in: nothing can fail any more. Slot and cookie are set before the lock is let go, because the batch
 // may be sent, acknowledged and delivered the moment after.
 static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len) {
@@ -230,7 +240,7 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
     fill_slot(append, batch);
     if (append->callback) {
         const pkf_slot *slot = append->slot;
-        batch->cookies[batch->cookie_count++] = (pkf_cookie){append->callback, slot->timestamp, slot->index,
+        batch->cookies[batch->cookie_count++] = (pkf_cookie){append->callback, slot->timestamp,  slot->index,
                                                              slot->key_size,   slot->value_size, slot->header_size};
         if (!(atomic_load_explicit(&batch->state, memory_order_relaxed) & PKF_WANTED))
             atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
@@ -238,18 +248,7 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
     }
     if (append->header_count) batch->with_headers = true;
     uint32_t used = (uint32_t)(end - batch->slab->base);
-    static int mode = -1;
-    if (mode < 0) mode = getenv("PKF_PRE") ? atoi(getenv("PKF_PRE")) : 0;
-    if (mode) {
-        uint32_t ahead = used - batch->used;
-        if (ahead > 2048) ahead = 2048;
-        uint8_t *stop = end + ahead, *top = batch->slab->base + batch->slab->size;
-        if (stop > top) stop = top;
-        if (mode == 1)
-            for (uint8_t *p = end + 63; p < stop; p += 64) __builtin_prefetch(p, 1, 3);
-        else
-            for (uint8_t *p = end + 63; p < stop; p += 64) __builtin_prefetch(p, 1, 2);
-    }
+    fetch_ahead(batch->slab, used, used - batch->used);
     if (used - batch->used > batch->record_size_max) batch->record_size_max = used - batch->used;
     batch->used = used;
     batch->count++;
@@ -320,7 +319,8 @@ static pkf_status check_limits(const pkf_accum *accum, const pkf_append *append)
     uint64_t size = pkf_record_upper_bound(&append->key, &append->value, append->headers, append->header_count);
     if (size > accum->config.max_request_size) return PKF_E_TOO_LARGE;
     if (size > accum->config.buffer_memory) return PKF_E_TOO_LARGE;
-    if (append->header_count && atomic_load_explicit(&accum->no_headers, memory_order_relaxed)) return PKF_E_UNSUPPORTED;
+    if (append->header_count && atomic_load_explicit(&accum->no_headers, memory_order_relaxed))
+        return PKF_E_UNSUPPORTED;
     return PKF_OK;
 }
 

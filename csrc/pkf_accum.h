@@ -175,7 +175,7 @@ void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out
 
 // Append one record. OK | NEED_METADATA | NEED_SLAB | NEED_BUDGET | E_BUSY | E_TOO_LARGE | E_UNSUPPORTED |
 // E_CLOSED | E_NOMEM.
-// On anything but OK nothing was appended and slot and cookie are untouched.
+// On anything but OK nothing was appended and the slot is untouched.
 PKF_MUST_USE pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append);
 
 // No more appends; who waits for memory or for the callback budget is woken and refused. Any thread, idempotent.
