@@ -27,10 +27,15 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) {
     return wire;
 }
 
-void pkf_wire_free(pkf_wire *wire) {
-    pkf_accum_close(wire->accum);
+// Requests of batches that failed at their deadline may still be under way: they end with their connections.
+static void end_all(pkf_wire *wire) {
     wire->now = pkf_monotonic_ns();
     pkf_wire_abort(wire, PKF_CODE_CLOSED_FORCEFULLY, "the producer was closed before the records were sent");
+}
+
+void pkf_wire_free(pkf_wire *wire) {
+    pkf_accum_close(wire->accum);
+    end_all(wire);
     for (int32_t i = 0; i < wire->node_count; i++) {
         free(wire->nodes[i]->trouble);
         free(wire->nodes[i]);
@@ -237,6 +242,7 @@ static void round_once(pkf_wire *wire) {
 static void *run(void *arg) {
     pkf_wire *wire = arg;
     while (!wire->stop) round_once(wire);
+    end_all(wire);
     return NULL;
 }
 

@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
 from pykafka_fast.errors import KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
-from tests.path.conftest import Make, StartBroker
+from tests.path.conftest import Make, StartBroker, check_balance
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_in_flight_fails_in_time_and_keeps_its_bytes(broker: EmbeddedBroker, make: Make) -> None:
@@ -45,6 +53,19 @@ def test_the_request_outlives_its_batch(broker: EmbeddedBroker, make: Make) -> N
         time.sleep(0.01)
     assert pool.pool_stats()["slabs_acquired"] == 0  # the request has timed out, too
     broker.release()
+
+
+def test_close_ends_the_request_of_an_expired_batch(broker: EmbeddedBroker, make: Make) -> None:
+    """close() waits for outcomes, not for requests: bytes and connections go with it all the same."""
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=500, request_timeout_ms=400, retry_backoff_ms=5)
+    producer.send("t", b"x", partition=0).get(timeout=10)
+    broker.hold("Produce")
+    lost = producer.send("t", b"in flight", partition=0)
+    producer.close(timeout=20)  # the first request times out, the second is under way at the deadline
+    with pytest.raises(KafkaTimeoutError):
+        lost.get(0)
+    check_balance(producer)
+    wait_until(lambda: broker._server.call(lambda: len(broker._server._connections)) == 0)
 
 
 def test_of_what_never_left(start_broker: StartBroker, make: Make) -> None:
