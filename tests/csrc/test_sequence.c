@@ -343,6 +343,75 @@ static void an_abort_is_a_gap_once_something_is_sent_again(void) {
     rig_close(&r);
 }
 
+// Checklist item TM8: 2^31 - 1 is followed by 0, with a hundred records in one batch, with five batches in flight, and
+// when all of them have to be sent again.
+static void tm8_numbers_wrap_in_flight(void) {
+    int peer = begin(5);
+    pkf_slot slots[100], five[5];
+    rig_part(&r, 0)->next_sequence = INT32_MAX;
+    rig_part(&r, 0)->last_acked_sequence = INT32_MAX - 1;
+    for (int i = 0; i < 99; i++) slots[i] = rig_append(&r, 0, "x");
+    slots[99] = rig_batch(&r, 0, "x");
+    receive(peer, &request);
+    check_sent(&request, 31, 0, INT32_MAX);
+    CHECK_INT(rig_part(&r, 0)->next_sequence, 99);
+    answer(peer, &request, 0);
+    CHECK_INT(rig_part(&r, 0)->last_acked_sequence, 98);
+    for (int i = 0; i < 100; i++) rig_forget(&slots[i]);
+    rig_part(&r, 0)->next_sequence = INT32_MAX - 1;
+    rig_part(&r, 0)->last_acked_sequence = INT32_MAX - 2;
+    const int32_t wanted[] = {INT32_MAX - 1, INT32_MAX, 0, 1, 2};
+    for (int i = 0; i < 5; i++) five[i] = rig_batch(&r, 0, "x");
+    rig_step(&r);
+    for (int i = 0; i < 5; i++) {
+        NEED(peer_receive(peer, &request, 1000) == 1);
+        check_sent(&request, 31, 0, wanted[i]);
+    }
+    close(peer);
+    rig_step(&r);
+    peer = rig_connect(&r, 0, 12);
+    for (int i = 0; i < 5; i++) requeue(five[i].batch, false, true);
+    for (int i = 0; i < 5; i++) {
+        receive(peer, &request);
+        check_sent(&request, 31, 0, wanted[i]);
+        receive_nothing(peer);
+        answer(peer, &request, 0);
+        CHECK_INT(rig_part(&r, 0)->last_acked_sequence, wanted[i]);
+    }
+    CHECK(!rig_saw(&r, PKF_EVENT_GAP));
+    for (int i = 0; i < 5; i++) {
+        CHECK(rig_is_done(&five[i]) && five[i].batch->code == 0);
+        rig_forget(&five[i]);
+    }
+    close(peer);
+    rig_close(&r);
+}
+
+// The same at the end of the numbers: the failed one had been written, which the acknowledgement of number 0 shows.
+static void tm8_no_gap_over_the_wrap(void) {
+    int peer = begin(5);
+    r.wire->nodes[0]->conn->config.request_timeout_ns = PKF_NEVER / 4;
+    rig_part(&r, 0)->next_sequence = INT32_MAX;
+    rig_part(&r, 0)->last_acked_sequence = INT32_MAX - 1;
+    pkf_slot a = rig_batch(&r, 0, "a");
+    receive(peer, &held);
+    check_sent(&held, 31, 0, INT32_MAX);
+    rig_advance(&r, 120000);
+    rig_step(&r);
+    CHECK(rig_is_done(&a));
+    pkf_slot b = rig_batch(&r, 0, "b");
+    receive(peer, &request);
+    check_sent(&request, 31, 0, 0);
+    peer_reply(peer, &held, 7, 0);
+    answer(peer, &request, 0);
+    CHECK(rig_is_done(&b) && b.batch->code == 0);
+    CHECK(!rig_saw(&r, PKF_EVENT_GAP));
+    CHECK_INT(rig_part(&r, 0)->gap, 0);
+    rig_forget(&a), rig_forget(&b);
+    close(peer);
+    rig_close(&r);
+}
+
 int main(void) {
     nothing_leaves_before_there_is_an_id();
     sequences_count_records_and_wrap();
@@ -354,6 +423,8 @@ int main(void) {
     doubt_is_settled_before_a_gap();
     no_gap_if_later_batches_are_accepted();
     an_abort_is_a_gap_once_something_is_sent_again();
+    tm8_numbers_wrap_in_flight();
+    tm8_no_gap_over_the_wrap();
     free(request.frame);
     free(held.frame);
     return FINISH();
