@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pkf_completion.h"
 #include "pkf_topic.h"
 
 enum { CACHE_LINE = 64, FETCH_AHEAD_MAX = 2048 };
@@ -46,6 +47,7 @@ static void accum_free(pkf_accum *accum) {
         next = topic->next;
         pkf_topic_free(topic);
     }
+    while (accum->spare_count > 0) free(accum->spare[--accum->spare_count]);
     // A pool with slabs out cannot be freed: leaking it is the lesser evil, and tests count it.
     if (pkf_pool_free(accum->pool) == PKF_OK) accum->pool = NULL;
     pkf_wakeup_close(&accum->wakeup);
@@ -175,6 +177,11 @@ void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch) {
     pthread_mutex_unlock(&accum->live_lock);
 }
 
+static pkf_status reserve_cookie(pkf_accum *accum, pkf_batch *batch) {
+    if (batch->cookies == NULL) pkf_accum_lend_cookies(accum, batch);
+    return pkf_batch_reserve_cookie(batch);
+}
+
 // A new open batch at the tail, in the caller's slab or a ready one.
 static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append,
                                     size_t record_size) {
@@ -191,7 +198,7 @@ static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, 
     append->slab = slab;
     pkf_batch *batch = pkf_batch_new(accum, partition, slab, pkf_monotonic_ns());
     if (batch == NULL) return PKF_E_NOMEM;
-    if (append->callback && pkf_batch_reserve_cookie(batch)) { // an empty batch must not stay
+    if (append->callback && reserve_cookie(accum, batch)) { // an empty batch must not stay
         pkf_batch_unref(batch);
         return PKF_E_NOMEM;
     }
@@ -276,7 +283,7 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
         batch = partition->tail;
         *look = true;
     }
-    if (append->callback && pkf_batch_reserve_cookie(batch)) return PKF_E_NOMEM;
+    if (append->callback && reserve_cookie(accum, batch)) return PKF_E_NOMEM;
     uint32_t before = batch->used;
     write_locked(append, batch, body_len);
     append->grown = batch->count == 1 ? batch->used : batch->used - before;

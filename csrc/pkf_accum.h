@@ -101,6 +101,7 @@ struct pkf_topic {
 };
 
 #define PKF_STRIPES 32
+#define PKF_SPARE_ARRAYS 32 // cookie arrays kept for batches to come
 
 // A place to sleep for batches; a batch maps to one of PKF_STRIPES by its address.
 typedef struct pkf_stripe {
@@ -113,11 +114,11 @@ struct pkf_accum {
     pkf_accum_config config;
     size_t always_fits; // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
-    pkf_wakeup wakeup;        // wakes the wire thread
-    _Atomic uint32_t closed;  // no more appends
+    pkf_wakeup wakeup;           // wakes the wire thread
+    _Atomic uint32_t closed;     // no more appends
     _Atomic uint32_t no_headers; // a broker is known that is too old for them
-    _Atomic uint32_t forked;  // inherited from the parent process: pkf_fork.h
-    _Atomic uint32_t forcing; // flushes and waiters under way: everything is sendable
+    _Atomic uint32_t forked;     // inherited from the parent process: pkf_fork.h
+    _Atomic uint32_t forcing;    // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
     _Atomic uint32_t cookies;         // waiting for delivery
     _Atomic uint32_t idle;            // the wire thread sleeps: wake it
@@ -138,6 +139,9 @@ struct pkf_accum {
     pkf_batch *done_head, *done_tail;
     uint64_t done_pushed, done_delivered; // batches, ever
     bool done_closed;
+    pkf_cookie *spare[PKF_SPARE_ARRAYS]; // empty, the last one put in is taken first
+    uint32_t spare_capacity[PKF_SPARE_ARRAYS];
+    uint32_t spare_count, spare_room; // arrays; cookies they could hold
 
     pkf_stripe stripes[PKF_STRIPES];
 };
@@ -156,12 +160,12 @@ typedef struct pkf_append {
     pkf_span key, value;
     const pkf_header *headers;
     int32_t header_count;
-    void *callback;    // NULL: none. The reference passes over on success
-    pkf_slab *slab;    // in: a slab the caller holds, or NULL. out: one the caller must release, or NULL
-    bool wait_lock;    // without the GIL: wait for the lock; with it: E_BUSY
-    bool unbudgeted;   // appended by the delivery thread, which must not wait for what only it can free
-    bool may_grow;     // false: close a batch that would have to grow rather than ask for a slab
-    bool sticky;       // set by append: the sticky choice places it
+    void *callback;  // NULL: none. The reference passes over on success
+    pkf_slab *slab;  // in: a slab the caller holds, or NULL. out: one the caller must release, or NULL
+    bool wait_lock;  // without the GIL: wait for the lock; with it: E_BUSY
+    bool unbudgeted; // appended by the delivery thread, which must not wait for what only it can free
+    bool may_grow;   // false: close a batch that would have to grow rather than ask for a slab
+    bool sticky;     // set by append: the sticky choice places it
     // out
     pkf_slot *slot;
     uint32_t grown; // with OK: bytes by which the batch grew, its header included if it is new

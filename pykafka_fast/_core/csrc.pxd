@@ -68,6 +68,11 @@ cdef extern from "pkf_record.h" nogil:
     pkf_status pkf_record_read(pkf_cursor *c, pkf_record *record) noexcept
     pkf_status pkf_record_next_header(pkf_cursor *headers, pkf_header *header) noexcept
 
+cdef extern from "pkf_legacy.h" nogil:
+    pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
+                                size_t *size) noexcept
+    size_t pkf_legacy_bound(size_t used, int32_t count) noexcept
+
 cdef extern from "pkf_slab.h" nogil:
     ctypedef struct pkf_slab:
         uint8_t *base
@@ -123,15 +128,17 @@ cdef extern from "pkf_batch.h" nogil:
     enum:
         PKF_DONE
         PKF_WANTED
+        PKF_CODE_CLOSED_FORCEFULLY
+        PKF_CODE_FORKED
         PKF_DELIVERED
     ctypedef struct pkf_cookie:
         void *callback
         int64_t timestamp
         int32_t index
-    ctypedef struct pkf_listener:
         int32_t key_size
         int32_t value_size
         int32_t header_size
+    ctypedef struct pkf_listener:
         pkf_listener *next
         void *object
     ctypedef struct pkf_record_error:
@@ -157,6 +164,7 @@ cdef extern from "pkf_batch.h" nogil:
         bint split
         pkf_cookie *cookies
         uint32_t cookie_count
+        uint32_t cookie_capacity
         pkf_batch *completed_next
     pkf_batch *pkf_batch_new_failed(const char *topic, size_t topic_len, int32_t partition, int32_t code,
                                     const char *message, bint in_doubt) noexcept
@@ -257,6 +265,7 @@ cdef extern from "pkf_completion.h" nogil:
     pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) noexcept
     void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) noexcept
     uint64_t pkf_accum_pushed(pkf_accum *accum) noexcept
+    void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity) noexcept
     pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns) noexcept
     void pkf_accum_close_delivery(pkf_accum *accum) noexcept
     pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) noexcept

@@ -14,6 +14,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_OK,
     pkf_accum,
     pkf_accum_delivered,
+    pkf_accum_keep_cookies,
     pkf_accum_listen,
     pkf_accum_take_listeners,
     pkf_accum_wait_done,
@@ -77,7 +78,7 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
     deliver_cookies(self, accum, batch, cookies, count)
     if accum.forked:
         return None
-    free(cookies)
+    pkf_accum_keep_cookies(accum, cookies, batch.cookie_capacity)
     cdef pkf_listener *listener = pkf_accum_take_listeners(accum, batch)
     while listener != NULL:
         deliver_listeners(self, accum, listener)
