@@ -25,6 +25,9 @@ __all__ = ["Brokers"]
 
 _logger = logging.getLogger(__name__)
 
+FIRST_WITH_BATCHES = 3
+"""The Produce version from which on records have headers and sequences; before, brokers take message sets."""
+
 STAGGER_NS = 1_000_000_000
 """How long one broker may take before the next one is tried beside it."""
 
@@ -38,6 +41,7 @@ class Brokers:
         on_error: told the address and the reason whenever a broker could not be reached or was lost.
         on_reached: told the address of a broker that answers.
         on_unsupported: told that a broker cannot be sent records to.
+        on_old: told a broker that takes message sets, and the Produce version it is sent.
         rng: random numbers in [0, 1).
     """
 
@@ -49,6 +53,7 @@ class Brokers:
         on_error: Callable[[str, KafkaError], None],
         on_reached: Callable[[str], None],
         on_unsupported: Callable[[Broker, UnsupportedVersionError], None],
+        on_old: Callable[[Broker, int], None],
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._network = network
@@ -56,6 +61,7 @@ class Brokers:
         self._on_error = on_error
         self._on_reached = on_reached
         self._on_unsupported = on_unsupported
+        self._on_old = on_old
         self._rng = rng
         self._complaints = Complaints(_logger, network.clock)
         self._known: dict[int, Broker] = {}
@@ -64,6 +70,7 @@ class Brokers:
         self._produce: dict[int, Link] = {}
         self._wanted: dict[int, None] = {}  # nodes the wire asked for and has not got yet, in order
         self._handed: set[int] = set()  # nodes with a connection in the wire
+        self._newest_produce: dict[str, int] = {}  # by address: what brokers say they know
 
     # The cluster
 
@@ -85,6 +92,7 @@ class Brokers:
             if broker.node_id not in self._control:
                 self._control[broker.node_id] = self._control_link(broker)
         self._forget_old_backoffs()
+        self._forget_old_versions()
         if not snapshot.is_bootstrap:  # while starting over, brokers are looked for where they were
             for node_id in self._wanted.keys() - self._known.keys():
                 self._give_up(node_id)
@@ -110,6 +118,24 @@ class Brokers:
         for address in self._backoffs.keys() - current:
             if self._backoffs[address].can_connect(self._network.clock()):
                 del self._backoffs[address]
+
+    def _forget_old_versions(self) -> None:
+        current = {f"{broker.host}:{broker.port}" for broker in self._known.values()}
+        current.update(link.address for link in self._control.values())
+        for address in self._newest_produce.keys() - current:
+            del self._newest_produce[address]
+        self._allow_headers()
+
+    def _note_versions(self, link: Link) -> None:
+        assert link.connection is not None
+        offered = link.connection.api_versions.get(ApiKey.PRODUCE)
+        if offered is not None:
+            self._newest_produce[link.address] = offered[1]
+            self._allow_headers()
+
+    def _allow_headers(self) -> None:
+        """Not while any broker is too old for them: any may lead a partition next."""
+        self._wire.allow_headers(all(newest >= FIRST_WITH_BATCHES for newest in self._newest_produce.values()))
 
     # Control messages
 
@@ -165,6 +191,7 @@ class Brokers:
 
     def _on_control_ready(self, link: Link) -> None:
         _logger.debug("%s answers; it serves control messages", link)
+        self._note_versions(link)
         self._reached(link)
         for other in self._control.values():
             if other is not link and other.is_busy and not other.is_ready:
@@ -218,6 +245,7 @@ class Brokers:
     def _on_produce_ready(self, link: Link) -> None:
         assert link.connection is not None
         node_id = link.node_id
+        self._note_versions(link)
         try:
             version = negotiate(ApiKey.PRODUCE, link.connection.api_versions.get(ApiKey.PRODUCE))
         except UnsupportedVersionError as error:
@@ -226,6 +254,8 @@ class Brokers:
             self._give_up(node_id)
             self._on_unsupported(Broker(node_id, link.host, link.port), error)
             return
+        if version < FIRST_WITH_BATCHES:
+            self._on_old(Broker(node_id, link.host, link.port), version)
         detached = link.detach()
         self._wanted.pop(node_id, None)
         self._handed.add(node_id)

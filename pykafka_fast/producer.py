@@ -247,8 +247,8 @@ class KafkaProducer(ProducerBase):
                 f"{stats['waiting']} threads wait for memory; send more slowly, or raise buffer_memory or max_block_ms")
         if outcome == NO_HEADERS:
             return UnsupportedVersionError(
-                f"a record for topic {topic!r} has headers, and the cluster has a broker that is too old for them: they "
-                "need Kafka 0.11; send it without")
+                f"a record for topic {topic!r} has headers, and the cluster has a broker that is too old for them: "
+                "they need Kafka 0.11; send it without")
         if outcome == CLOSED:
             return ProducerClosedError("the producer was closed while a send was in progress")
         return MemoryError("the system has no memory left for a record")

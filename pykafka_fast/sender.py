@@ -82,6 +82,7 @@ class Sender:
         self._clock = clock
         self._wakeup = Wakeup()
         self._fatal: KafkaError | None = None
+        self._said_plain = False
         self._routes = Routes(accumulator, wire)
         backoff = ExponentialBackoff(config.retry_backoff_ms, config.retry_backoff_max_ms)
         self.metadata = metadata or self._make_metadata(backoff)
@@ -93,6 +94,7 @@ class Sender:
             on_error=self._on_broker_error,
             on_reached=self.metadata.note_connection_ready,
             on_unsupported=self._on_produce_unsupported,
+            on_old=self._on_old_broker,
         )
         self._identity = ProducerIdentity(backoff.delay_ns)
         self._settlement = self._make_settlement(backoff)
@@ -386,6 +388,20 @@ class Sender:
         else:
             self._wire.abort(code_of(error), text)
 
+    def _on_old_broker(self, broker: Broker, version: int) -> None:
+        """What it is sent has no sequences, whatever other brokers of the cluster can do."""
+        if self._config.enable_idempotence:
+            reason = f"{broker.host}:{broker.port} knows no version of Produce above {version}, which is too old for it"
+            if "enable_idempotence" in self._config.explicit:
+                self._set_fatal(UnsupportedVersionError(f"no idempotence: {reason}; set enable_idempotence=False"))
+            else:
+                self._say_plain(reason)
+
+    def _say_plain(self, reason: object) -> None:
+        if not self._said_plain:
+            _logger.warning("Idempotence is turned off, so that retries may write a record twice: %s", reason)
+        self._said_plain = True
+
     # Answers
 
     def _on_new_leader(self, changes: MetadataChanges) -> None:
@@ -409,7 +425,7 @@ class Sender:
             self._wire.abort(code_of(error), message_of(error))
             self._wire.set_producer(NO_PRODUCER_ID, -1)  # so that it asks again when it needs one again
         elif verdict is Verdict.UNSUPPORTED and "enable_idempotence" not in self._config.explicit:
-            _logger.warning("Idempotence is turned off, so that retries may write a record twice: %s", error)
+            self._say_plain(error)
             self._wire.disable_idempotence()
         elif error is not None and verdict in (Verdict.UNSUPPORTED, Verdict.FATAL):
             self._set_fatal(error)

@@ -73,6 +73,11 @@ cdef extern from "pkf_legacy.h" nogil:
                                 size_t *size) noexcept
     size_t pkf_legacy_bound(size_t used, int32_t count) noexcept
 
+cdef extern from "pkf_legacy.h" nogil:
+    pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
+                                size_t *size) noexcept
+    size_t pkf_legacy_bound(size_t used, int32_t count) noexcept
+
 cdef extern from "pkf_slab.h" nogil:
     ctypedef struct pkf_slab:
         uint8_t *base

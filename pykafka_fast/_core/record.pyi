@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Door to the record encoder and decoder of message format v2 (csrc/pkf_record.h), for tests and tools.
+"""Door to the record encoder and decoder of message format v2 (csrc/pkf_record.h) and to message sets
+(csrc/pkf_legacy.h), for tests and tools.
 
 Headers are ``(str, bytes or None)`` pairs. Timestamps are milliseconds after the batch's base timestamp, offsets count
 from the batch's base offset.
@@ -43,4 +44,12 @@ def decode(data: Buffer) -> list[tuple[int, int, bytes | None, bytes | None, lis
 
     Raises:
         ValueError: the bytes are not records; the message says where.
+    """
+
+def message_set(records: bytes, count: int, base_timestamp: int, magic: int) -> bytes:
+    """Records of format v2, which :func:`encode` made, as a message set of format v0 or v1 (``magic``).
+
+    Raises:
+        KafkaProtocolError: the bytes are not ``count`` records.
+        UnsupportedVersionError: one of them has headers.
     """

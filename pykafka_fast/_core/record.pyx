@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Door to the record encoder and decoder (csrc/pkf_record.h)."""
+"""Door to the record encoder and decoder (csrc/pkf_record.h) and to message sets (csrc/pkf_legacy.h)."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
-    PKF_OK, pkf_cursor, pkf_cursor_over, pkf_cursor_remaining, pkf_header, pkf_record, pkf_record_next_header,
-    pkf_record_read, pkf_record_size, pkf_record_upper_bound, pkf_record_write, pkf_span,
+    PKF_OK, pkf_cursor, pkf_cursor_over, pkf_cursor_remaining, pkf_header, pkf_legacy_bound, pkf_legacy_write, pkf_record,
+    pkf_record_next_header, pkf_record_read, pkf_record_size, pkf_record_upper_bound, pkf_record_write, pkf_span,
 )
+from pykafka_fast._core.status cimport check
 
 
 cdef class Fields:
@@ -91,6 +93,21 @@ def decode(data):
     finally:
         PyBuffer_Release(&view)
     return records
+
+
+def message_set(bytes records not None, int32_t count, int64_t base_timestamp, int magic):
+    cdef pkf_span span
+    cdef size_t size = 0
+    span.base = <const uint8_t *>PyBytes_AS_STRING(records)
+    span.len = <size_t>PyBytes_GET_SIZE(records)
+    cdef uint8_t *written = <uint8_t *>malloc(max(pkf_legacy_bound(span.len, count), 1))
+    if written == NULL:
+        raise MemoryError
+    try:
+        check(pkf_legacy_write(span, count, base_timestamp, magic, written, &size))
+        return written[:size]
+    finally:
+        free(written)
 
 
 cdef tuple next_record(pkf_cursor *cursor):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Produce (0), v3-13, as a broker sees it: requests are decoded, responses encoded. The client's side is C.
+"""Produce (0), v0-13, as a broker sees it: requests are decoded, responses encoded. The client's side is C.
 
 =========  =====================================================================================
-request    nullable transactional id; int16 acks; int32 timeout ms; topics {string name, from v13
-           uuid instead; partitions {int32 index, nullable record bytes}}
+request    v3+: nullable transactional id; int16 acks; int32 timeout ms; topics {string name, from
+           v13 uuid instead; partitions {int32 index, nullable record bytes}}; the bytes are a record
+           batch, before v3 a message set
 response   topics {string name, from v13 uuid; partitions {int32 index, int16 error, int64 base
-           offset, int64 log append time, v5+: int64 log start offset, v8+: record errors {int32
+           offset, v2+: int64 log append time, v5+: int64 log start offset, v8+: record errors {int32
            index in batch, nullable message}, v8+: nullable message; v10+ tag 0: current leader
-           {int32 id, int32 epoch}}}; int32 throttle ms; v10+ tag 0: endpoints {int32 node, string
+           {int32 id, int32 epoch}}}; v1+: int32 throttle ms; v10+ tag 0: endpoints {int32 node, string
            host, int32 port, nullable rack} (KIP-951)
 flexible   v9+
 =========  =====================================================================================
@@ -38,7 +39,7 @@ _NODE_ENDPOINTS_TAG = 0
 
 @dataclass(frozen=True, slots=True)
 class PartitionProduceRequest:
-    """The record batches for one partition."""
+    """The record batch, or before v3 the message set, for one partition."""
 
     partition: int
     records: bytes | None
@@ -66,7 +67,8 @@ class ProduceRequest:
     def decode(cls, data: bytes | memoryview, version: int, offset: int = 0) -> ProduceRequest:
         """Reads a body at ``version`` that starts at ``offset``."""
         reader = MessageReader(data, offset, f"Produce request v{version}", is_flexible(_API, version))
-        transactional_id, acks, timeout_ms = reader.optional_text(), reader.int16(), reader.int32()
+        transactional_id = reader.optional_text() if version >= 3 else None
+        acks, timeout_ms = reader.int16(), reader.int32()
         topics = tuple(_decode_topic(reader, version) for _ in range(reader.count(2)))
         reader.end()
         return cls(transactional_id, acks, timeout_ms, topics)
@@ -148,7 +150,8 @@ class ProduceResponse:
             for partition in topic.partitions:
                 _encode_partition(writer, partition, version)
             writer.end()
-        writer.int32(self.throttle_time_ms)
+        if version >= 1:
+            writer.int32(self.throttle_time_ms)
         with_endpoints = version >= 10 and self.node_endpoints
         writer.end({_NODE_ENDPOINTS_TAG: _encode_endpoints(self.node_endpoints)} if with_endpoints else None)
         return writer.getvalue()
@@ -158,7 +161,8 @@ def _encode_partition(writer: MessageWriter, partition: PartitionProduceResponse
     writer.int32(partition.partition)
     writer.int16(partition.error_code)
     writer.int64(partition.base_offset)
-    writer.int64(partition.log_append_time_ms)
+    if version >= 2:
+        writer.int64(partition.log_append_time_ms)
     if version >= 5:
         writer.int64(partition.log_start_offset)
     if version >= 8:

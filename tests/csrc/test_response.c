@@ -12,7 +12,7 @@ static void check_good_ack(const pkf_ack *ack, int version, int topic, int32_t p
     CHECK_INT(ack->partition, partition);
     CHECK_INT(ack->code, 0);
     CHECK_INT(ack->base_offset, offset);
-    CHECK_INT(ack->log_append_time, 1700000000000);
+    CHECK_INT(ack->log_append_time, version >= 2 ? 1700000000000 : -1);
     CHECK_INT(ack->log_start_offset, version >= 5 ? 5 : -1);
     CHECK(is(ack->topic_name, version >= 13 ? NULL : topic ? "t\xc3\xb6pic" : "events"));
     CHECK(!ack->topic_id == (version < 13));
@@ -44,7 +44,7 @@ static void check_bad_ack(const pkf_ack *ack, int version) {
 
 static void check_end(pkf_response *response, int version) {
     pkf_node_endpoint node;
-    CHECK_INT(response->throttle_ms, 250);
+    CHECK_INT(response->throttle_ms, version >= 1 ? 250 : 0);
     if (version >= 10) {
         CHECK_INT(response->endpoints.left, 2);
         CHECK(pkf_node_endpoints_next(&response->endpoints, &node));
@@ -75,7 +75,7 @@ static void every_version_of_another_encoder_is_understood(void) {
         NEED(pkf_response_next(&response, &ack, &more) == PKF_OK && !more);
         check_end(&response, g.number);
     }
-    CHECK_INT(versions, 11);
+    CHECK_INT(versions, 14);
 }
 
 static pkf_status read_all(const uint8_t *bytes, size_t size, int16_t version, int *acks) {
@@ -116,7 +116,8 @@ static void check_read(const char *hex, int16_t version, pkf_status wanted, int 
 }
 
 static void odd_but_legal_responses(void) {
-    check_read("00000001 00000000 00000000", 3, PKF_OK, 0);                  // no topics
+    check_read("00000001 00000000", 0, PKF_OK, 0);                           // no topics
+    check_read("00000001 00000000 00000000", 3, PKF_OK, 0);                  // the same
     check_read("00000001 ffffffff 00000000", 3, PKF_OK, 0);                  // null topics
     check_read("00000001 00000001 0001 61 00000000 00000000", 3, PKF_OK, 0); // a topic without partitions
     check_read("00000001 00 02 02 61 01 00 00000000 00", 9, PKF_OK, 0);      // the same, flexible
@@ -135,7 +136,7 @@ static void hostile_counts_and_lengths(void) {
     check_read("00000001 ffffffff0f 01 00000000 00", 9, PKF_E_MALFORMED, 0);           // tags without end
     check_read("00000001 00 01 00000000 01 00 05 ffffffff0f", 10, PKF_E_MALFORMED, 0); // endpoints that cannot fit
     int acks;
-    CHECK_INT(read_all((const uint8_t *)"", 0, 2, &acks), PKF_E_INVALID);
+    CHECK_INT(read_all((const uint8_t *)"", 0, -1, &acks), PKF_E_INVALID);
     CHECK_INT(read_all((const uint8_t *)"", 0, 14, &acks), PKF_E_INVALID);
     int32_t id;
     CHECK_INT(pkf_response_peek((const uint8_t *)"abc", 3, &id), PKF_E_MALFORMED);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes produce_requests.txt and produce_responses.txt with kafka-python's own encoder (needs kafka-python 3.0).
+"""Writes produce_requests.txt and produce_responses.txt with kafka-python's own encoder (needs kafka-python 3.0), and
+versions 0 to 2, which it does not know any more, with aiokafka's.
 
 Run it only to extend them: python tests/golden/make_produce.py. The tests read the files, not this program. What is
 encoded is written down again, field by field, in tests/csrc/test_request.c and test_response.c.
@@ -8,10 +9,14 @@ encoded is written down again, field by field, in tests/csrc/test_request.c and 
 from pathlib import Path
 from uuid import UUID
 
+import aiokafka
 import kafka
+from aiokafka.protocol import produce as old
+from aiokafka.protocol.api import RequestHeader_v1, ResponseHeader_v0
 from kafka.protocol.producer import ProduceRequest, ProduceResponse
 
 HERE = Path(__file__).parent
+OLD_VERSIONS = range(3)
 VERSIONS = range(3, 14)
 IDS = [UUID(bytes=bytes(range(first, first + 16))) for first in (0x10, 0x80)]
 NAMES = ["events", "t\u00f6pic"]
@@ -66,12 +71,35 @@ def response(version: int) -> bytes:
     return bytes(message.encode(header=True))
 
 
-def write(name: str, encode: object) -> None:
+def framed(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+def old_request(version: int) -> bytes:
+    make = getattr(old, f"ProduceRequest_v{version}")
+    message = make(required_acks=-1, timeout=30000, topics=list(zip(NAMES, BATCHES, strict=True)))
+    header = RequestHeader_v1(message, correlation_id=0x01020304, client_id="client-\u00e9")
+    return framed(header.encode() + message.encode())
+
+
+def old_response(version: int) -> bytes:
+    topics = []
+    for name, partitions in zip(NAMES, ([(0, 0, 1 << 40), (7, 6, -1)], [(1, 0, 12)]), strict=True):
+        time = [lambda code: (), lambda code: (-1 if code else 1700000000000,)][version == 2]
+        topics.append((name, [(index, code, offset, *time(code)) for index, code, offset in partitions]))
+    make = getattr(old, f"ProduceResponse_v{version}")
+    message = make(topics=topics, **({"throttle_time_ms": 250} if version else {}))
+    return ResponseHeader_v0(correlation_id=0x01020304).encode() + message.encode()
+
+
+def write(name: str, encode: object, encode_old: object) -> None:
     lines = [f"# made by kafka-python {kafka.__version__} (make_produce.py): version, then the bytes"]
     lines += [f"{version} {encode(version).hex()}" for version in VERSIONS]  # type: ignore[operator]
+    lines += [f"# made by aiokafka {aiokafka.__version__}"]
+    lines += [f"{version} {encode_old(version).hex()}" for version in OLD_VERSIONS]  # type: ignore[operator]
     (HERE / name).write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    write("produce_requests.txt", request)
-    write("produce_responses.txt", response)
+    write("produce_requests.txt", request, old_request)
+    write("produce_responses.txt", response, old_response)

@@ -16,6 +16,7 @@ from ...protocol.produce import (
 from ..batch import BatchError, BatchHeader, peek
 from ..cluster import Partition, Topic, now_ms
 from ..codes import Code, code_name
+from ..message_set import to_batch
 from ..script import Fault
 from .context import Context
 from .leadership import check_leadership
@@ -25,6 +26,7 @@ __all__ = ["answer"]
 _HINT_VERSION = 10
 _TOPIC_ID_VERSION = 13
 _ACKS = (-1, 0, 1)
+_BATCH_VERSION = 3
 _ZSTD = 4
 _ZSTD_VERSION = 7
 _OF_THE_LOG = (Code.OUT_OF_ORDER_SEQUENCE_NUMBER, Code.INVALID_PRODUCER_EPOCH, Code.UNKNOWN_PRODUCER_ID)
@@ -88,7 +90,10 @@ def _produce(
         _check_target(context, asked, partition)
         assert topic is not None
         assert partition is not None
-        return _append(context, topic, partition, part.records or b"", faults.get(target))
+        records = part.records or b""
+        if context.version < _BATCH_VERSION:
+            records = to_batch(records, context.version)
+        return _append(context, topic, partition, records, faults.get(target))
     except BatchError as error:
         if partition is not None and not error.violation:
             partition.log.note_refused(part.records or b"")

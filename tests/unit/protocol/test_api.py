@@ -61,9 +61,9 @@ def test_the_newest_common_version_is_chosen(broker: tuple[int, int], limit: int
 @pytest.mark.parametrize(
     ("api", "broker", "limit", "ranges"),
     [
-        (ApiKey.PRODUCE, (0, 2), None, ("0-2", "3-13")),
-        (ApiKey.PRODUCE, (14, 20), None, ("14-20", "3-13")),
-        (ApiKey.PRODUCE, (13, 13), 12, ("13-13", "3-12")),
+        (ApiKey.FETCH, (0, 3), None, ("0-3", "4-13")),
+        (ApiKey.PRODUCE, (14, 20), None, ("14-20", "0-13")),
+        (ApiKey.PRODUCE, (13, 13), 12, ("13-13", "0-12")),
         (ApiKey.INIT_PRODUCER_ID, None, None, ("0-5",)),
     ],
 )
