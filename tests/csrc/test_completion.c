@@ -221,7 +221,32 @@ static void nobody_is_forgotten(void) {
     rig_close(&r);
 }
 
+// Each array has one owner at any time (the sanitizer checks that), and what is kept has an end.
+static void cookie_arrays_are_used_again(void) {
+    open_rig(10);
+    pkf_batch *first = waiting_batch(), *second = waiting_batch();
+    NEED(pkf_batch_reserve_cookie(first) == PKF_OK);
+    pkf_cookie *array = first->cookies;
+    first->cookies = NULL;
+    pkf_accum_lend_cookies(r.accum, second);
+    CHECK(second->cookies == NULL); // nothing is kept yet
+    pkf_accum_keep_cookies(r.accum, array, first->cookie_capacity);
+    pkf_accum_keep_cookies(r.accum, NULL, 0);
+    pkf_accum_lend_cookies(r.accum, second);
+    CHECK(second->cookies == array && second->cookie_capacity == first->cookie_capacity);
+    for (int i = 0; i < 100; i++) pkf_accum_keep_cookies(r.accum, malloc(1000 * sizeof(pkf_cookie)), 1000);
+    pkf_accum_keep_cookies(r.accum, malloc(sizeof(pkf_cookie)), UINT32_MAX);
+    CHECK_INT(r.accum->spare_count, PKF_SPARE_ARRAYS);
+    CHECK_INT(r.accum->spare_room, 1000 * PKF_SPARE_ARRAYS);
+    pkf_accum_complete(r.accum, first, 0, NULL, false);
+    pkf_accum_complete(r.accum, second, 0, NULL, false);
+    pkf_batch_unref(first);
+    pkf_batch_unref(second);
+    rig_close(&r);
+}
+
 int main(void) {
+    cookie_arrays_are_used_again();
     waiting_ends_with_the_result();
     who_waits_for_delivery_waits_for_listeners();
     listeners_come_in_the_order_they_were_attached();
