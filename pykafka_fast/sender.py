@@ -348,7 +348,8 @@ class Sender:
 
     def _on_gap(self, event: Event) -> None:
         assert event.topic is not None
-        self._identity.add_gap(event.topic, event.partition)
+        if self._fatal is None:  # nothing will be sent any more, so nothing has to start anew
+            self._identity.add_gap(event.topic, event.partition)
 
     def _on_unknown_leader(self, event: Event) -> None:
         assert event.topic is not None
