@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from .brokers import Brokers
 from .cluster import MetadataChanges
-from .errors import KafkaError, UnsupportedVersionError, message_of
+from .errors import KafkaError, KafkaProtocolError, UnsupportedVersionError, message_of
 from .idempotence import ProducerIdentity, Verdict
 from .metadata import NEVER, MetadataCache
 from .net.connection import BrokerConnection
@@ -86,13 +86,19 @@ class Control:
 
     def _ask_metadata(self, connection: BrokerConnection, topics: tuple[str, ...], now_ns: int) -> None:
         request = MetadataRequest.for_topics(topics, self._allow_auto_create_topics)
+
+        def on_answer(response: MetadataResponse | None, error: KafkaError | None) -> None:
+            self._on_metadata_answer(connection, response, error)
+
         try:
-            connection.submit(ApiKey.METADATA, request, MetadataResponse.decode, self._on_metadata_answer)
+            connection.submit(ApiKey.METADATA, request, MetadataResponse.decode, on_answer)
         except UnsupportedVersionError as error:
             self._metadata.on_failure(now_ns)
             self._metadata.set_fatal(UnsupportedVersionError(f"{connection}: {message_of(error)}"))
 
-    def _on_metadata_answer(self, response: MetadataResponse | None, error: KafkaError | None) -> None:
+    def _on_metadata_answer(
+        self, connection: BrokerConnection, response: MetadataResponse | None, error: KafkaError | None
+    ) -> None:
         now_ns = self._network.clock()
         if response is None:
             _logger.debug("metadata: %s", error)
@@ -102,6 +108,8 @@ class Control:
         if changes.rebootstrap:
             # What leads where may be another cluster's by now.
             self._publish(self._rebootstrap(now_ns, "the cluster asks for it"))
+        elif isinstance(changes.error, KafkaProtocolError):
+            connection.close(f"Metadata: {message_of(changes.error)}")  # another broker may know better
         elif changes.error is not None:
             _logger.warning("An answer to Metadata is of no use: %s", changes.error)
         else:

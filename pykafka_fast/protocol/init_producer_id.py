@@ -77,5 +77,9 @@ class InitProducerIdResponse:
         reader = MessageReader(data, offset, f"InitProducerId response v{version}", is_flexible(_API, version))
         throttle_time_ms = reader.int32()
         response = cls(reader.int16(), reader.int64(), reader.int16(), throttle_time_ms)
+        if response.error_code == 0 and (response.producer_id < 0 or response.producer_epoch < 0):
+            raise reader.malformed(
+                f"producer id {response.producer_id} with epoch {response.producer_epoch} and without an error"
+            )
         reader.end()
         return response
