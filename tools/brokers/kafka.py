@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tools.brokers import maven
@@ -28,8 +28,8 @@ VERSION = "4.1.1"
 HERE = Path(__file__).parent
 START_TIMEOUT = 90.0
 
-# A benchmark writes tens of gigabytes; the disk keeps about one per partition. Only size deletes: records of the test data
-# carry timestamps years old, and by time they would be gone at the first check.
+# A benchmark writes tens of gigabytes; the disk keeps about one per partition. Only size deletes: records of the test
+# data carry timestamps years old, and by time they would be gone at the first check.
 RETENTION = {
     "log.retention.ms": "-1",
     "log.retention.bytes": str(1 << 30),
@@ -43,6 +43,8 @@ FAIL_OVER = {
     "controller.quorum.election.timeout.ms": "1000",
     "controller.quorum.fetch.timeout.ms": "2000",
 }
+# Nodes of a cluster are there to be killed and started again; a third less until they serve.
+QUICK_START = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 
 def jars() -> Path:
@@ -58,6 +60,9 @@ class KafkaCluster:
             `min.insync.replicas` 2 from three nodes on.
         properties: further lines for every server.properties.
         heap: each node's -Xmx and -Xms.
+        advertise: lets clients come through a relay. Each node gets a second listener; this is called once per node
+            with its host:port and returns the host:port that clients of that listener are told. The nodes themselves,
+            `bootstrap` and the admin client stay on the first.
 
     Raises:
         MissingTool: no Java or no Maven; the message says what to run.
@@ -66,7 +71,13 @@ class KafkaCluster:
     READY = "Kafka Server started"
     LOGGING = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
 
-    def __init__(self, nodes: int = 1, properties: Mapping[str, str] | None = None, heap: str | None = None):
+    def __init__(
+        self,
+        nodes: int = 1,
+        properties: Mapping[str, str] | None = None,
+        heap: str | None = None,
+        advertise: Callable[[str], str] | None = None,
+    ):
         self._java = maven.java()
         self._jars = self._fetch()
         self._ids = list(range(1, nodes + 1))
@@ -74,6 +85,8 @@ class KafkaCluster:
         self._heap = heap or ("512m" if nodes == 1 else "384m")
         self._ports = {node: free_port() for node in self._ids}
         self._controller_ports = {node: free_port() for node in self._ids}
+        self._relayed = {node: f"127.0.0.1:{free_port()}" for node in self._ids} if advertise else {}
+        self._advertised = {node: advertise(address) for node, address in self._relayed.items()} if advertise else {}
         self._servers: dict[int, Server] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="pkf-kafka-"))
         self._reaper = Reaper(self._folder)
@@ -91,6 +104,11 @@ class KafkaCluster:
     def bootstrap(self) -> str:
         """host:port of every node, comma separated."""
         return ",".join(self.address(node) for node in self._ids)
+
+    @property
+    def advertised(self) -> str:
+        """What `advertise` returned for every node, comma separated; the same as `bootstrap` without it."""
+        return ",".join(self._advertised.values()) or self.bootstrap
 
     def address(self, node: int) -> str:
         return f"127.0.0.1:{self._ports[node]}"
@@ -224,15 +242,20 @@ class KafkaCluster:
         copies = min(3, len(self._ids))
         in_sync = 2 if copies == 3 else 1
         voters = ",".join(f"{n}@127.0.0.1:{self._controller_ports[n]}" for n in self._ids)
+        listeners = f"PLAINTEXT://{self.address(node)},CONTROLLER://127.0.0.1:{self._controller_ports[node]}"
+        advertised = f"PLAINTEXT://{self.address(node)}"
+        if self._relayed:
+            listeners += f",RELAYED://{self._relayed[node]}"
+            advertised += f",RELAYED://{self._advertised[node]}"
         return {
             "process.roles": "broker,controller",
             "node.id": str(node),
             "controller.quorum.voters": voters,
-            "listeners": f"PLAINTEXT://{self.address(node)},CONTROLLER://127.0.0.1:{self._controller_ports[node]}",
-            "advertised.listeners": f"PLAINTEXT://{self.address(node)}",
+            "listeners": listeners,
+            "advertised.listeners": advertised,
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,RELAYED:PLAINTEXT",
             "log.dirs": str(self._folder / f"data{node}"),
             "default.replication.factor": str(copies),
             "min.insync.replicas": str(in_sync),
@@ -247,7 +270,8 @@ class KafkaCluster:
         }
 
     def _launch(self, node: int) -> None:
-        command = ["kafka.Kafka", str(self._folder / f"node{node}.properties")]
+        command = [*(QUICK_START if len(self._ids) > 1 else []), "kafka.Kafka"]
+        command.append(str(self._folder / f"node{node}.properties"))
         self._servers[node] = self._run_java(f"Kafka node {node}", f"-Xms{self._heap}", command, f"node{node}.log")
 
     def _run_java(self, name: str, memory: str, command: list[str], log: str) -> Server:
