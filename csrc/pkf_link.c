@@ -52,11 +52,16 @@ static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const ch
 
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text) {
     pkf_conn *conn = node->conn;
+    pkf_text told = {.len = 0}; // records may have been sent to several
+    pkf_text_add(&told, "node ");
+    pkf_text_add_int(&told, node->id);
+    pkf_text_add(&told, ": ");
+    pkf_text_add(&told, text);
     node->conn = NULL;
     atomic_store(&node->fd, -1);
     node->asked = false;
     pkf_wire_report(wire, PKF_EVENT_CONNECTION_LOST, node->id, code, text);
-    fail_requests(wire, conn, code == PKF_E_TIMEOUT ? REQUEST_TIMED_OUT : NETWORK_EXCEPTION, text);
+    fail_requests(wire, conn, code == PKF_E_TIMEOUT ? REQUEST_TIMED_OUT : NETWORK_EXCEPTION, told.chars);
     pkf_conn_free(conn);
     pkf_count(&wire->counters.connections_closed, 1);
     atomic_fetch_sub(&wire->counters.connections, 1);
