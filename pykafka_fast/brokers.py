@@ -42,6 +42,7 @@ class Brokers:
         on_reached: told the address of a broker that answers.
         on_unsupported: told that a broker cannot be sent records to.
         on_old: told a broker that takes message sets, and the Produce version it is sent.
+        allow_headers: told whether every broker that is known takes record headers.
         rng: random numbers in [0, 1).
     """
 
@@ -54,6 +55,7 @@ class Brokers:
         on_reached: Callable[[str], None],
         on_unsupported: Callable[[Broker, UnsupportedVersionError], None],
         on_old: Callable[[Broker, int], None],
+        allow_headers: Callable[[bool], None],
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._network = network
@@ -62,6 +64,7 @@ class Brokers:
         self._on_reached = on_reached
         self._on_unsupported = on_unsupported
         self._on_old = on_old
+        self._allow_headers = allow_headers
         self._rng = rng
         self._complaints = Complaints(_logger, network.clock)
         self._known: dict[int, Broker] = {}
@@ -124,18 +127,18 @@ class Brokers:
         current.update(link.address for link in self._control.values())
         for address in self._newest_produce.keys() - current:
             del self._newest_produce[address]
-        self._allow_headers()
+        self._judge_headers()
 
     def _note_versions(self, link: Link) -> None:
         assert link.connection is not None
         offered = link.connection.api_versions.get(ApiKey.PRODUCE)
         if offered is not None:
             self._newest_produce[link.address] = offered[1]
-            self._allow_headers()
+            self._judge_headers()
 
-    def _allow_headers(self) -> None:
+    def _judge_headers(self) -> None:
         """Not while any broker is too old for them: any may lead a partition next."""
-        self._wire.allow_headers(all(newest >= FIRST_WITH_BATCHES for newest in self._newest_produce.values()))
+        self._allow_headers(all(newest >= FIRST_WITH_BATCHES for newest in self._newest_produce.values()))
 
     # Control messages
 

@@ -95,6 +95,7 @@ class Sender:
             on_reached=self.metadata.note_connection_ready,
             on_unsupported=self._on_produce_unsupported,
             on_old=self._on_old_broker,
+            allow_headers=accumulator.allow_headers,
         )
         self._identity = ProducerIdentity(backoff.delay_ns)
         self._settlement = self._make_settlement(backoff)

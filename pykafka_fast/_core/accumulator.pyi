@@ -30,6 +30,8 @@ class Accumulator:
         """Wait for all that is not done at this moment, callbacks included. False: the time ran out. Serves signals."""
     def last_used_ns(self, name: str) -> int | None:
         """When a batch of the topic was last sent, in monotonic nanoseconds; None if never."""
+    def allow_headers(self, allowed: bool) -> None:
+        """Whether every broker that is known takes record headers; while not, appends with headers are refused."""
     def close_delivery(self) -> None: ...
     def close(self) -> None:
         """No more appends; who waits for memory is woken and refused."""

@@ -129,6 +129,10 @@ cdef class Accumulator:
         topic = self.by_name.get(name)
         return (<Topic> topic).c.last_used_ns or None if topic is not None else None
 
+    def allow_headers(self, bint allowed):
+        """Whether every broker that is known takes record headers; while not, appends with headers are refused."""
+        self.c.no_headers = not allowed
+
     def close_delivery(self):
         """Let the delivery thread end once it has delivered what is done."""
         pkf_accum_close_delivery(self.c)

@@ -110,9 +110,6 @@ class Wire:
     def set_producer(self, producer_id: int, epoch: int) -> None: ...
     def disable_idempotence(self) -> None:
         """The cluster gives no producer ids: send without, and without sequences. Only before there was one."""
-    def allow_headers(self, allowed: bool) -> None:
-        """Whether every broker that is known takes record headers; while not, appends with headers are refused."""
-
     def requeue(
         self,
         batch: ParkedBatch,

@@ -313,10 +313,6 @@ cdef class Wire:
         """The cluster gives no producer ids: send without, and without sequences. Only before there was one."""
         pkf_wire_command(self.c, new_command(PKF_COMMAND_PLAIN))
 
-    def allow_headers(self, bint allowed):
-        """Whether every broker that is known takes record headers; while not, appends with headers are refused."""
-        self.accumulator.c.no_headers = not allowed
-
     def requeue(self, ParkedBatch batch not None, delay_ms=0, bint in_doubt=False, bint refused=False, text=None):
         """Back to its place in the queue, not to be sent before the delay is over."""
         cdef pkf_command *command = settling(PKF_COMMAND_REQUEUE, batch)

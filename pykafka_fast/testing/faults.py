@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ..errors import BrokerResponseError
 from .cluster import Cluster
 from .codes import Code, code_number
+from .releases import versions_of
 from .script import Call, Corrupt, Fault, Reply, Rule, Script, api_key
 from .server import Server
 from .service import BrokerService, served_versions, wrong_correlation_id
@@ -235,8 +236,19 @@ class Faults:
         key = api_key(api)
         self._change_versions(node, lambda versions: versions.pop(key, None))
 
+    def play_release(self, release: str, *, node: int | None = None) -> None:
+        """Say, and accept, the versions of an earlier release: ``"0.10.2"``, ``"2.8"`` or ``"3.9"``. That of 0.10.2
+        takes message sets, which have no headers and no sequences."""
+        played = versions_of(release)
+
+        def change(versions: dict[int, tuple[int, int]]) -> None:
+            versions.clear()
+            versions.update(played)
+
+        self._change_versions(node, change)
+
     def reset_api_versions(self) -> None:
-        """Undo :meth:`set_api_version` and :meth:`hide_api`."""
+        """Undo :meth:`set_api_version`, :meth:`hide_api` and :meth:`play_release`."""
         with self._service.changed:
             for versions in self._service.versions.values():
                 versions.clear()

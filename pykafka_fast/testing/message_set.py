@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message sets, formats v0 and v1, as brokers before 0.11 took them: checked, and written anew as one batch of format v2.
+"""Message sets, formats v0 and v1, as brokers before 0.11 took them: checked, and written anew as a batch of v2.
 
 ======  ====  ==============================================================
 offset  size  field, message by message

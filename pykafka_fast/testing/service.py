@@ -24,6 +24,7 @@ __all__ = ["BrokerService", "Request"]
 
 log = logging.getLogger(__name__)
 _REMEMBERED_REQUESTS = 100_000
+_FIRST_WITH_BATCHES = 3
 _CORRELATION_ID = struct.Struct(">i")
 
 
@@ -228,8 +229,10 @@ class BrokerService:
 
 
 def served_versions() -> dict[int, tuple[int, int]]:
-    """API to the oldest and newest version implemented here."""
-    return {int(spec.key): (spec.min_version, spec.max_version) for spec in APIS.values()}
+    """API to the oldest and newest version implemented here; message sets are for brokers that play an old release."""
+    versions = {int(spec.key): (spec.min_version, spec.max_version) for spec in APIS.values()}
+    versions[ApiKey.PRODUCE] = (_FIRST_WITH_BATCHES, APIS[ApiKey.PRODUCE].max_version)
+    return versions
 
 
 def wrong_correlation_id(delta: int) -> Callable[[int, bytes], bytes]:

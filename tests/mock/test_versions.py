@@ -91,7 +91,7 @@ def test_answers_that_break_the_protocol(mock: MockCluster, new_producer: NewPro
     mock.set_api_version(PRODUCE, 0, 10)
 
 
-@pytest.mark.parametrize(("lowest", "highest"), [(0, 2), (14, 20), (-1, -1)])
+@pytest.mark.parametrize(("lowest", "highest"), [(14, 20), (-1, -1)])
 def test_no_produce_version_in_common(
     mock: MockCluster, new_producer: NewProducer, lowest: int, highest: int
 ) -> None:

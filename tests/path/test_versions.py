@@ -115,8 +115,8 @@ def test_a_broker_upgraded_under_way(broker: EmbeddedBroker, make: Make) -> None
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-def test_too_old_for_records_is_said(broker: EmbeddedBroker, make: Make, idempotent: bool) -> None:
-    broker.set_api_version("Produce", 0, 2)
+def test_no_version_in_common_is_said(broker: EmbeddedBroker, make: Make, idempotent: bool) -> None:
+    broker.set_api_version("Produce", NEWEST + 1, NEWEST + 2)
     producer = make(broker, enable_idempotence=idempotent)
     with pytest.raises(UnsupportedVersionError, match=broker.address):
         producer.send("t", b"x").get(timeout=10)

@@ -49,9 +49,13 @@ class FakeAccumulator:
         self._topics: dict[str, FakeTopic] = {}
         self.pending: dict[str, int] = {}
         self.closed = False
+        self.headers_allowed: bool | None = None
 
     def topic(self, name: str) -> FakeTopic:
         return self._topics.setdefault(name, FakeTopic(name, self._calls))
+
+    def allow_headers(self, allowed: bool) -> None:
+        self.headers_allowed = allowed
 
     def lost(self) -> dict[str, int]:
         return self.pending
