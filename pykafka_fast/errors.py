@@ -175,7 +175,7 @@ def exception_for(code: int, message: str | None = None, in_doubt: bool = False)
         error: KafkaError = cls(message or text)
     elif code in kafka_errors:
         broker_error = kafka_errors[code]
-        error = broker_error(message or broker_error.description)
+        error = broker_error(message or " ".join(filter(None, (broker_error.description, broker_error.remedy))))
     else:
         unknown = for_code(code)(message or f"the broker answered with error {code}, which this version does not know")
         unknown.errno = code

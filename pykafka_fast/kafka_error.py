@@ -59,10 +59,14 @@ class BrokerResponseError(KafkaError):
     errno: int | None = None
     #: Kafka's name of the number, for example ``MESSAGE_TOO_LARGE``.
     message: str | None = None
-    #: What it means and, where there is something to do, what to do.
+    #: What it means.
     description: str | None = None
+    #: What to do about it when it comes to you in spite of the client's own retries; None: nothing in particular.
+    remedy: str | None = None
 
-    def __init_subclass__(cls, code: int | None = None, name: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, code: int | None = None, name: str | None = None, remedy: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         if code is None:
             return
@@ -71,6 +75,7 @@ class BrokerResponseError(KafkaError):
         cls.errno = code
         cls.message = name
         cls.description = " ".join((cls.__doc__ or "").split())
+        cls.remedy = remedy
         kafka_errors[code] = cls
 
     def __str__(self) -> str:

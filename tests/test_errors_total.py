@@ -11,6 +11,8 @@ import pytest
 
 from pykafka_fast import errors
 from pykafka_fast.errors import BrokerResponseError, ClientCode, KafkaError, client_errors, kafka_errors
+from pykafka_fast.retry import RULES, Action
+from tools import error_list
 
 GOLDEN = Path(__file__).parent / "golden" / "java_errors.csv"
 JAVA = [
@@ -91,3 +93,18 @@ def test_the_names_fit_the_numbers_users_know() -> None:
     assert kafka_errors[10] is errors.MessageSizeTooLargeError
     assert kafka_errors[45] is errors.OutOfOrderSequenceNumberError
     assert kafka_errors[90] is errors.ProducerFencedError
+
+
+def test_the_written_list_is_that_of_the_code() -> None:
+    assert error_list.FILE.read_text() == error_list.text(), "run python -m tools.error_list"
+
+
+def test_what_fails_a_producers_record_has_a_remedy() -> None:
+    """Transactions, groups and telemetry aside: a producer without them never meets their errors."""
+    without = {8, 11, 30, 48, 49, 50, 52, 104, 105, 117, 118, 120, 129}
+    for code, rule in RULES.items():
+        error = kafka_errors[code]
+        listed = vars(error_list.broker_errors).get(error.__name__) is error and code != 0
+        if listed and rule.action in {Action.FAIL, Action.FATAL, Action.BUMP_EPOCH} and code not in without:
+            assert error.remedy, error
+            assert error.remedy in str(errors.exception_for(code))
