@@ -150,7 +150,8 @@ struct pkf_accum {
 typedef struct pkf_slot { // where a future wants to know its record; filled under the partition lock
     pkf_batch *batch;     // a reference
     int64_t timestamp;
-    int32_t index, key_size, value_size, header_size;
+    int32_t index; // the sign is the binding's: nobody has looked at the outcome
+    int32_t key_size, value_size, header_size;
 } pkf_slot;
 
 typedef struct pkf_append {

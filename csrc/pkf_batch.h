@@ -38,6 +38,7 @@ enum {
     PKF_QUEUED = 8,     // put on the completion list, once
     PKF_DELIVERED = 16, // callbacks have run
     PKF_URGENT = 32,    // somebody waits: do not linger
+    PKF_UNSEEN = 64,    // a future was dropped before the outcome was known: a failure is to be told to the log
 };
 
 // Those of errors.ClientCode that arise in C.
@@ -88,6 +89,7 @@ struct pkf_batch {
     pkf_partition *partition; // lives as long as accum; NULL likewise
     char *topic;              // malloc; only when partition is NULL
     int32_t partition_index;  // only when partition is NULL; -1 unknown
+    uintptr_t refused_by;     // only when partition is NULL: the accumulator whose producer refused the record, 0 none
 
     // Result; written before DONE is published, constant afterwards.
     int32_t code; // 0, Kafka's error code, or one of errors.ClientCode
@@ -170,6 +172,14 @@ static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch) {
 
 static inline uint32_t pkf_batch_state(const pkf_batch *batch) {
     return atomic_load_explicit(&((pkf_batch *)batch)->state, memory_order_acquire);
+}
+
+// A future of the batch goes before anybody has looked at its outcome. Returns the state before: with DONE in it, what
+// there is to say is left to the caller, else to the wire. Any thread.
+static inline uint32_t pkf_batch_leave_unseen(pkf_batch *batch) {
+    uint32_t state = pkf_batch_state(batch);
+    if (state & (PKF_DONE | PKF_UNSEEN)) return state;
+    return atomic_fetch_or_explicit(&batch->state, PKF_UNSEEN, memory_order_acq_rel);
 }
 
 // Room for one more cookie, before the record is written, so that nothing can fail afterwards. Partition lock.

@@ -14,6 +14,7 @@ typedef enum pkf_event_kind {
     PKF_EVENT_GAP,              // topic, partition: a sequence will never arrive; restart after an epoch bump
     PKF_EVENT_UNKNOWN_LEADER,   // topic: records wait for a partition without a leader
     PKF_EVENT_NODE,             // node, text = host, code = port: an address learnt from a response (KIP-951)
+    PKF_EVENT_UNSEEN,           // topic, code, text, in_doubt: records failed whose futures nobody has any more
     PKF_EVENT_DRAINED,          // closing, and nothing is left to deliver
 } pkf_event_kind;
 

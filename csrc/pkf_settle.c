@@ -29,6 +29,18 @@ static void let_go(pkf_wire *wire, pkf_batch *batch) {
     if (pkf_batch_state(batch) & PKF_DONE) pkf_batch_unref(batch);
 }
 
+// After the publication: who drops a future from now on sees DONE and says it himself.
+static void report_unseen(pkf_wire *wire, const pkf_batch *batch) {
+    if (batch->code == 0 || !(pkf_batch_state(batch) & PKF_UNSEEN)) return;
+    pkf_event *event = pkf_event_new(PKF_EVENT_UNSEEN);
+    if (event == NULL) return;
+    event->topic = batch->partition->topic;
+    event->code = batch->code;
+    event->in_doubt = batch->in_doubt;
+    event->text = batch->message ? strdup(batch->message) : NULL;
+    pkf_events_push(&wire->events, event);
+}
+
 static void publish_in_order(pkf_wire *wire, pkf_partition *partition) {
     while (partition->unresolved_head && partition->unresolved_head->resolved) {
         pkf_batch *batch = partition->unresolved_head;
@@ -40,6 +52,7 @@ static void publish_in_order(pkf_wire *wire, pkf_partition *partition) {
         batch->message = NULL;
         pkf_accum_complete(wire->accum, batch, batch->code, text, batch->in_doubt);
         free(text);
+        report_unseen(wire, batch);
         if (!busy) pkf_batch_unref(batch); // the owner's; let_go() drops it otherwise
     }
 }

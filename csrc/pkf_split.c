@@ -157,11 +157,11 @@ static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made) {
 }
 
 static void end_as_fork(pkf_wire *wire, pkf_batch *old, pieces *made) {
-    bool urgent = (pkf_batch_state(old) & PKF_URGENT) != 0;
+    uint32_t passed_on = pkf_batch_state(old) & PKF_URGENT;
     for (int32_t i = 0; i < made->count; i++) {
         old->forks[i] = (pkf_fork){made->items[i].first, made->items[i].batch};
         pkf_batch_ref(made->items[i].batch);
-        if (urgent) atomic_fetch_or(&made->items[i].batch->state, PKF_URGENT);
+        atomic_fetch_or(&made->items[i].batch->state, passed_on);
     }
     old->fork_count = made->count;
     take_place(wire, old, made);
@@ -169,6 +169,8 @@ static void end_as_fork(pkf_wire *wire, pkf_batch *old, pieces *made) {
     pkf_pool_release(wire->accum->pool, old->slab);
     old->slab = NULL;
     pkf_accum_complete(wire->accum, old, 0, NULL, false);
+    if (pkf_batch_state(old) & PKF_UNSEEN) // now nobody marks it any more, but the pieces
+        for (int32_t i = 0; i < made->count; i++) (void)pkf_batch_leave_unseen(made->items[i].batch);
     pkf_batch_unref(old); // the owner's
 }
 

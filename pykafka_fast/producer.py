@@ -263,7 +263,8 @@ class KafkaProducer(ProducerBase):
         if not in_future:
             self._interceptors.on_send_error(record, where, error)
             raise error
-        future = failed_future(where.topic, where.partition, code_of(error), message_of(error))
+        future = failed_future(where.topic, where.partition, code_of(error), message_of(error),
+                               unseen_of=self._lifecycle.accumulator if on_delivery is None else None)
         if on_delivery is not None:
             try:
                 on_delivery(metadata_without_offset(future), error)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 from ._core.accumulator import Accumulator
+from ._core.future import report_unseen
 from ._core.wire import Event, EventKind, Wire
 from .brokers import Brokers
 from .cluster import Broker, MetadataChanges
@@ -121,6 +122,7 @@ class Sender:
             EventKind.GAP: self._on_gap,
             EventKind.UNKNOWN_LEADER: self._on_unknown_leader,
             EventKind.NODE: self._on_node,
+            EventKind.UNSEEN: self._on_unseen,
             EventKind.DRAINED: self._on_drained,
         }
         self._brokers.update(self.metadata.snapshot)
@@ -362,6 +364,10 @@ class Sender:
 
     def _on_node(self, event: Event) -> None:
         self._settlement.note_endpoint(event.node, event.text or "", event.code)
+
+    def _on_unseen(self, event: Event) -> None:
+        assert event.topic is not None
+        report_unseen(self._accumulator, event.topic, event.code, event.text, event.in_doubt)
 
     def _on_drained(self, event: Event) -> None:
         self._drained.set()

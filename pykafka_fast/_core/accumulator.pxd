@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from libc.stdint cimport uintptr_t
+
 from pykafka_fast._core.csrc cimport pkf_accum, pkf_topic
 
 
@@ -13,3 +15,6 @@ cdef class Topic:
     cdef pkf_topic *c              # lives as long as the accumulator
     cdef Accumulator accumulator   # keeps it alive
     cdef readonly str name
+
+
+cdef bint is_news(uintptr_t accum, str topic, int code) except -1

@@ -6,7 +6,7 @@ import time
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
@@ -50,6 +50,21 @@ PARTITIONERS = ("sticky", "round_robin", "random")  # in the order of pkf_partit
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 
 
+# What was said of failures nobody looked at, as (topic, code), by the address of the accumulator; 0: of closed ones.
+cdef dict said = {0: set()}
+
+
+cdef bint is_news(uintptr_t accum, str topic, int code) except -1:
+    """Whether such a failure is to be said; from now on it is not. Once per producer, topic and class of error."""
+    known = said.get(accum)
+    if known is None:
+        known = said[0]
+    if (topic, code) in known:
+        return False
+    known.add((topic, code))
+    return True
+
+
 cdef class Accumulator:
     """Buffers of one producer: topics, partitions, batches, and the pool of memory behind them."""
 
@@ -71,12 +86,14 @@ cdef class Accumulator:
         self.c = pkf_accum_new(&config)
         if self.c == NULL:
             raise MemoryError("no memory, or no file descriptor left, for a new producer")
+        said[<uintptr_t> self.c] = set()
         self.by_name = {}
         self.lock = threading.Lock()
 
     def __dealloc__(self):
         if self.c != NULL:
             drop_undelivered(self.c)
+            said.pop(<uintptr_t> self.c, None)
             pkf_accum_unref(self.c)
 
     def topic(self, str name not None):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The C library in csrc/, as its headers say. Doors cimport from here; no other file declares our own C.
 
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef extern from "pkf_status.h" nogil:
     ctypedef enum pkf_status:
@@ -67,11 +67,6 @@ cdef extern from "pkf_record.h" nogil:
                                     int32_t header_count) noexcept
     pkf_status pkf_record_read(pkf_cursor *c, pkf_record *record) noexcept
     pkf_status pkf_record_next_header(pkf_cursor *headers, pkf_header *header) noexcept
-
-cdef extern from "pkf_legacy.h" nogil:
-    pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
-                                size_t *size) noexcept
-    size_t pkf_legacy_bound(size_t used, int32_t count) noexcept
 
 cdef extern from "pkf_legacy.h" nogil:
     pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
@@ -159,6 +154,7 @@ cdef extern from "pkf_batch.h" nogil:
         int64_t base_offset
         int64_t log_append_time
         int32_t fork_count
+        uintptr_t refused_by
         uint32_t used
         int32_t count
         int64_t created_ns
@@ -177,6 +173,7 @@ cdef extern from "pkf_batch.h" nogil:
     void pkf_batch_ref(pkf_batch *batch) noexcept
     void pkf_batch_unref(pkf_batch *batch) noexcept
     uint32_t pkf_batch_state(const pkf_batch *batch) noexcept
+    uint32_t pkf_batch_leave_unseen(pkf_batch *batch) noexcept
     pkf_batch *pkf_batch_follow(pkf_batch *batch, int32_t *index) noexcept
     pkf_batch *pkf_batch_fork(const pkf_batch *batch, int32_t i) noexcept
     int32_t pkf_batch_record_code(const pkf_batch *batch, int32_t index, const char **message) noexcept
@@ -269,8 +266,8 @@ cdef extern from "pkf_completion.h" nogil:
     pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) noexcept
     pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) noexcept
     void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) noexcept
-    uint64_t pkf_accum_pushed(pkf_accum *accum) noexcept
     void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity) noexcept
+    uint64_t pkf_accum_pushed(pkf_accum *accum) noexcept
     pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns) noexcept
     void pkf_accum_close_delivery(pkf_accum *accum) noexcept
     pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) noexcept

@@ -52,7 +52,17 @@ class RecordFuture:
         """Where the record was put; partition -1 if it failed before one was chosen."""
     def __await__(self) -> Generator[Any, None, RecordMetadata]: ...
 
-def failed_future(topic: str, partition: int, code: int, message: str, in_doubt: bool = False) -> RecordFuture:
+def report_unseen(accumulator: Accumulator, topic: str, code: int, text: str | None, in_doubt: bool) -> None:
+    """Records of the topic failed, and nobody has their futures any more."""
+
+def failed_future(
+    topic: str,
+    partition: int,
+    code: int,
+    message: str,
+    in_doubt: bool = False,
+    unseen_of: Accumulator | None = None,
+) -> RecordFuture:
     """A future that has failed from birth: nothing was appended. partition -1 when none was chosen."""
 
 def metadata_without_offset(future: RecordFuture) -> RecordMetadata:

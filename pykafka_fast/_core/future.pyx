@@ -15,15 +15,16 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
-from pykafka_fast._core.accumulator cimport Accumulator
+from pykafka_fast._core.accumulator cimport Accumulator, is_news
 from pykafka_fast._core.csrc cimport (
-    PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_WANTED,
+    PKF_CODE_CLOSED_FORCEFULLY, PKF_CODE_FORKED, PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_WANTED,
     pkf_accum,
     pkf_accum_hurry,
     pkf_accum_listen,
     pkf_accum_wait_batch,
     pkf_batch,
     pkf_batch_inherited,
+    pkf_batch_leave_unseen,
     pkf_batch_new_failed,
     pkf_batch_state,
     pkf_batch_unref,
@@ -41,7 +42,7 @@ from pykafka_fast._core.metadata cimport (
 )
 from pykafka_fast._core.status cimport check
 
-from pykafka_fast.errors import KafkaTimeoutError, RetriableError
+from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
 from pykafka_fast.types import TopicPartition
 
 logger = logging.getLogger("pykafka_fast.delivery")
@@ -69,8 +70,13 @@ cdef RecordFuture new_future():
     return RecordFuture.__new__(RecordFuture)
 
 
-def failed_future(str topic not None, int32_t partition, int32_t code, str message, bint in_doubt=False):
-    """A future that has failed from birth: nothing was appended. partition -1 when none was chosen."""
+def failed_future(
+    str topic not None, int32_t partition, int32_t code, str message, bint in_doubt=False, Accumulator unseen_of=None,
+):
+    """A future that has failed from birth: nothing was appended. partition -1 when none was chosen.
+
+    unseen_of: whose failure it is, which is told to the log if nobody looks.
+    """
     encoded = topic.replace("\0", "\\0").encode("utf-8", "backslashreplace")
     text = message.encode("utf-8", "replace")
     cdef RecordFuture future = new_future()
@@ -78,6 +84,9 @@ def failed_future(str topic not None, int32_t partition, int32_t code, str messa
         <const char *> encoded, len(encoded), partition, code, <const char *> text, in_doubt)
     if future.slot.batch == NULL:
         raise MemoryError
+    if unseen_of is not None:
+        expect_look(future)
+        future.slot.batch.refused_by = <uintptr_t> unseen_of.c
     future.slot.timestamp = -1
     future.slot.key_size = future.slot.value_size = future.slot.header_size = -1
     return future
@@ -101,6 +110,8 @@ cdef class RecordFuture:
 
     def __dealloc__(self):
         if self.slot.batch != NULL:
+            if self.slot.index < 0:
+                leave_unseen(self)
             pkf_batch_unref(self.slot.batch)
 
     @property
@@ -116,18 +127,22 @@ cdef class RecordFuture:
     @property
     def exception(self):
         """The exception once failed, else None. Every look makes a new one."""
+        look(self)
         return slot_exception(&self.slot)
 
     def succeeded(self):
         """Done, and delivered."""
+        look(self)
         return slot_done(&self.slot) and not slot_failed(&self.slot)
 
     def failed(self):
         """Done, and not delivered."""
+        look(self)
         return slot_failed(&self.slot)
 
     def retriable(self):
         """Failed with an error after which the same send may succeed."""
+        look(self)
         return isinstance(slot_exception(&self.slot), RetriableError)
 
     def get(self, timeout=None):
@@ -139,6 +154,7 @@ cdef class RecordFuture:
         """
         if not wait_slot(&self.slot, timeout):
             raise KafkaTimeoutError(f"Timeout after waiting for {timeout} secs.")
+        look(self)
         if slot_failed(&self.slot):
             raise slot_exception(&self.slot)
         return metadata_of(&self.slot)
@@ -174,6 +190,48 @@ cdef class RecordFuture:
     def __repr__(self):
         state = "failed" if slot_failed(&self.slot) else "done" if slot_done(&self.slot) else "pending"
         return f"<RecordFuture {slot_topic(&self.slot)}-{slot_partition(&self.slot)} {state}>"
+
+
+# ---- failures nobody looked at --------------------------------------------------------------------------------------
+
+cdef inline void look(RecordFuture future) noexcept:
+    """Somebody asks for the outcome; if there is one, he knows it now."""
+    if future.slot.index < 0 and slot_done(&future.slot):
+        no_look(future)
+
+
+cdef inline void no_look(RecordFuture future) noexcept:
+    future.slot.index &= 0x7fffffff
+
+
+cdef object leave_unseen(RecordFuture future):
+    """The future goes and nobody has looked. Before the outcome: the wire will say it, should it be a failure."""
+    cdef int32_t index
+    cdef pkf_batch *batch
+    if pkf_batch_inherited(future.slot.batch):
+        return None
+    while True:
+        batch = settled_at(&future.slot, &index)
+        if not pkf_batch_leave_unseen(batch) & PKF_DONE:
+            return None
+        if batch.fork_count == 0:  # else it was split in this moment
+            break
+    if batch.code != 0 and slot_failed(&future.slot) and not sys.is_finalizing():
+        tell_unseen(<uintptr_t> batch.accum or batch.refused_by, slot_topic(&future.slot), batch.code,
+                    slot_exception(&future.slot))
+
+
+cdef object tell_unseen(uintptr_t accum, str topic, int32_t code, failure):
+    if code == PKF_CODE_CLOSED_FORCEFULLY or code == PKF_CODE_FORKED:
+        return None  # close() has said how many; the parent process knows what became of its own
+    if is_news(accum, topic, code):
+        logger.error("A record for topic %r was not delivered and nobody looked at its future: %r. Further failures of "
+                     "this kind are not told", topic, failure)
+
+
+def report_unseen(Accumulator accumulator not None, str topic not None, int32_t code, text, bint in_doubt):
+    """Records of the topic failed, and nobody has their futures any more."""
+    tell_unseen(<uintptr_t> accumulator.c, topic, code, exception_for(code, text, in_doubt))
 
 
 cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
@@ -230,6 +288,8 @@ cdef RecordFuture listen(RecordFuture future, Listener listener):
     """Attach, or run now if the record is done and its callbacks have run."""
     if listener.kind != LOOP and not callable(listener.f):
         raise TypeError(f"a callback must be callable, not {type(listener.f).__name__}")
+    if listener.kind != CALLBACK:
+        no_look(future)
     if not attach(listener):
         run_listener(listener)
     return future
@@ -271,6 +331,7 @@ cdef object run_listener(Listener listener):
 async def awaited(RecordFuture future):
     """Wait in asyncio: one wake-up of the loop for all that a round of deliveries completed."""
     asyncio = sys.modules["asyncio"]  # whoever awaits has imported it
+    no_look(future)
     if not slot_done(&future.slot):
         loop = asyncio.get_running_loop()
         done = loop.create_future()

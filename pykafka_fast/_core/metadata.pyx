@@ -37,7 +37,7 @@ cdef pkf_batch *batch_of(const pkf_slot *slot) noexcept:
 
 cdef pkf_batch *settled_at(const pkf_slot *slot, int32_t *index) noexcept:
     """The batch that decides about the record, after any splits, and the record's index there."""
-    index[0] = slot.index
+    index[0] = slot.index & 0x7fffffff
     cdef pkf_batch *batch = pkf_batch_follow(batch_of(slot), index)
     if pkf_batch_inherited(batch):
         pkf_batch_orphan(batch)

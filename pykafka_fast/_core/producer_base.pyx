@@ -42,7 +42,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_pool_wait_take,
     pkf_waiter,
 )
-from pykafka_fast._core.future cimport RecordFuture, new_future
+from pykafka_fast._core.future cimport RecordFuture, expect_look, new_future
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
 from pykafka_fast.errors import ProducerForkedError
 
@@ -284,6 +284,8 @@ cdef object send_bytes(ProducerBase self, Topic handle, value, key, on_delivery)
     cdef int status = append_now(accum, &append)
     end(accum, &append)
     if status == PKF_OK:
+        if on_delivery is None:
+            expect_look(future)
         return future
     drop_callback(&append)
     return self._send(handle.name, value, key, None, None, None, on_delivery, append.partition)
@@ -344,6 +346,8 @@ cdef object append_record(
         end(accum, &g.append)
         let_go(&g)
     if status == PKF_OK:
+        if on_delivery is None:
+            expect_look(future)
         return future
     drop_callback(&g.append)
     chosen[0] = g.append.partition

@@ -14,7 +14,8 @@ class EventKind(IntEnum):
     GAP = 5
     UNKNOWN_LEADER = 6
     NODE = 7
-    DRAINED = 8
+    UNSEEN = 8
+    DRAINED = 9
 
 class ParkedBatch:
     """A batch that waits for the sender thread's decision. Settle it exactly once, with one of Wire's methods."""
@@ -110,6 +111,7 @@ class Wire:
     def set_producer(self, producer_id: int, epoch: int) -> None: ...
     def disable_idempotence(self) -> None:
         """The cluster gives no producer ids: send without, and without sequences. Only before there was one."""
+
     def requeue(
         self,
         batch: ParkedBatch,

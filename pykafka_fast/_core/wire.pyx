@@ -65,7 +65,8 @@ class EventKind(IntEnum):
     GAP = 5
     UNKNOWN_LEADER = 6
     NODE = 7
-    DRAINED = 8
+    UNSEEN = 8
+    DRAINED = 9
 
 
 KINDS = {int(kind): kind for kind in EventKind}
