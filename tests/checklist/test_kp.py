@@ -296,6 +296,7 @@ def test_kp31_the_time_in_flush_adds_up(broker: EmbeddedBroker, make: Make) -> N
     producer.send("t", b"v")
     with pytest.raises(KafkaTimeoutError):
         producer.flush(0.1)
+    broker.release()
     seen.append(total())
     assert all(after - before >= 95e6 for before, after in pairwise(seen)), seen
 

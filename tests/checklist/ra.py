@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record accumulator: which test shows which item."""
+
+from tests.checklist.table import TRANSACTIONS, Items, NotApplicable
+
+ITEMS: Items = {
+    1: "test_ra01_one_batch_of_each_partition_in_turn",
+    2: "test_ra02_full_when_no_more_fits",
+    3: "test_ra03_a_record_larger_than_a_batch",
+    4: "test_ra04_lingers_and_then_leaves",
+    5: "test_ra05_a_request_of_limited_size",
+    6: "test_ra06_many_threads",
+    7: "test_ra07_the_next_look_is_when_the_first_is_due",
+    8: "test_ra08_others_go_on_while_one_backs_off",
+    9: "test_ra09_the_back_off_doubles_with_jitter",
+    10: "test_ra10_a_leader_of_unknown_epoch_is_no_news",
+    11: "test_ra11_a_flush_sends_what_is_not_full",
+    12: "test_ra12_an_interrupted_flush_is_over",
+    13: "test_ra13_a_forced_end",
+    14: NotApplicable("only the abort of a transaction fails what was not sent and spares what was; there is none yet"),
+    15: ("test_ra15_only_the_delivery_time_out_expires", "test_ra15_the_longest_time_outs"),
+    16: "test_ra16_two_batches_expire_together",
+    17: "test_ra17_retries_do_not_expire_by_the_request_time_out",
+    18: "test_ra18_a_muted_partition_waits_for_its_answer",
+    19: "test_ra19_idempotence_and_old_brokers",
+    20: TRANSACTIONS,
+    21: "test_ra21_the_records_of_a_split_batch",
+    22: "test_ra22_memory_after_splits",
+    23: NotApplicable("without compression there is no ratio to estimate, and sizes are exact before a batch leaves"),
+    24: "test_ra24_sent_shortly_before_the_end",
+    25: "test_ra25_a_retry_whose_time_is_up",
+    26: "test_ra26_records_without_a_key_fill_one_partition",
+    27: "test_ra27_the_even_choice_changes_with_full_batches",
+    28: "test_ra28_the_adaptive_choice_prefers_short_queues",
+    29: NotApplicable("partitioner_availability_timeout_ms takes its default only, which turns this off"),
+    30: "test_ra30_no_small_rest_of_a_batch",
+    31: "test_ra31_a_retry_to_the_same_leader_waits",
+    32: "test_ra32_a_retry_to_a_newer_leader_does_not",
+    33: "test_ra33_a_node_without_partitions",
+}
