@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import kafka.errors
@@ -108,3 +109,20 @@ def test_what_fails_a_producers_record_has_a_remedy() -> None:
         if listed and rule.action in {Action.FAIL, Action.FATAL, Action.BUMP_EPOCH} and code not in without:
             assert error.remedy, error
             assert error.remedy in str(errors.exception_for(code))
+
+
+def test_the_retry_table_of_the_design_is_that_of_the_code() -> None:
+    design = (Path(__file__).parents[1] / "DESIGN.md").read_text()
+    row = r"^\| ([^|;,]+)[^|]* \| (-?\d[-\d, ]*)[^|]* \| (\w*) ?\| (yes|no|13)"
+    rows = re.findall(row, design, re.MULTILINE)
+    assert len(rows) == 9
+    written: dict[int, tuple[str, bool, bool]] = {}
+    for action, numbers, refresh, doubt in rows:
+        for first, last in re.findall(r"(-?\d+)(?:-(\d+))?", numbers):
+            for code in range(int(first), int(last or first) + 1):
+                assert code not in written
+                written[code] = action.strip(), refresh == "refreshed", doubt == "yes"
+    for code, rule in RULES.items():
+        expected = rule.action.value, rule.refresh, rule.in_doubt
+        assert written.pop(code, ("fail", False, False)) == expected, code
+    assert not written
