@@ -6,6 +6,7 @@
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from pathlib import Path
 from benchmarks import machine
 from tools.brokers import maven
 from tools.brokers.kafka import KafkaCluster
+from tools.relay import Relay
 from tools.soak.clients import CLIENTS
 from tools.soak.faults import PROPERTIES
 from tools.soak.trial import Plan, run
@@ -32,6 +34,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--client", choices=CLIENTS, default="pykafka_fast")
     parser.add_argument("--partitions", type=int, default=6)
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--relay", action="store_true", help="through a relay that misbehaves all the time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     return parser.parse_args()
 
@@ -42,9 +45,12 @@ def main() -> int:
     print(f"SOAK_SEED={seed}", flush=True)
     began = datetime.now(timezone.utc)
     plan = Plan(args.records, args.kills, args.rate, seed, args.client, args.partitions, args.threads)
-    with KafkaCluster(nodes=3, properties=PROPERTIES) as cluster:
+    with contextlib.ExitStack() as stack:
+        relay = stack.enter_context(Relay()) if args.relay else None
+        advertise = relay.open if relay else None
+        cluster = stack.enter_context(KafkaCluster(nodes=3, properties=PROPERTIES, advertise=advertise))
         cluster.create_topic("soak", plan.partitions)
-        result = run(plan, cluster, "soak", lambda line: print(line, flush=True))
+        result = run(plan, cluster, "soak", relay, lambda line: print(line, flush=True))
     if result.rss_growth > MAX_GROWTH:
         result.problems.append(f"the client grew by {result.rss_growth} bytes: {result.rss_by_tenth}")
     print(*result.problems, result.line(), sep="\n", flush=True)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One trial: a producer sends to three nodes that are killed, frozen and stopped; then the topic is audited."""
 
+import contextlib
 import itertools
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -12,9 +14,11 @@ from typing import Any
 
 from tools.brokers.kafka import KafkaCluster
 from tools.readback import iter_topic
+from tools.relay import Relay
 from tools.soak.audit import Audit
 from tools.soak.faults import ClusterFaults, draw
 from tools.soak.journal import Outcome
+from tools.soak.relay_faults import RelayFaults
 from tools.soak.sender import Progress, SenderProcess
 from tools.soak.workload import settle
 
@@ -44,6 +48,7 @@ class Plan:
         client: who sends, a key of `tools.soak.clients.CLIENTS`.
         partitions: of the topic.
         threads: that send.
+        options: of the client, beside `OPTIONS`.
     """
 
     records: int
@@ -53,6 +58,7 @@ class Plan:
     client: str = "pykafka_fast"
     partitions: int = 6
     threads: int = 4
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,17 +98,25 @@ class Result:
         )
 
 
-def run(plan: Plan, cluster: KafkaCluster, topic: str, say: Callable[[str], None] = print) -> Result:
-    """Carry a plan out on a running cluster of three nodes, whose topic `topic` nobody else writes to."""
+def run(
+    plan: Plan, cluster: KafkaCluster, topic: str, relay: Relay | None = None, say: Callable[[str], None] = print
+) -> Result:
+    """Carry a plan out on a running cluster of three nodes, whose topic `topic` nobody else writes to.
+
+    With a relay, which the cluster advertises, the client goes through it, and it misbehaves all the time.
+    """
     result = Result(plan)
+    bootstrap = cluster.bootstrap if relay is None else cluster.advertised
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pkf-soak-") as name:
         folder = Path(name)
         with SenderProcess(
-            plan.client, cluster.advertised, topic, folder, OPTIONS[plan.client],
+            plan.client, bootstrap, topic, folder, OPTIONS[plan.client] | plan.options,
             partitions=plan.partitions, threads=plan.threads, rate=plan.rate, seed=plan.seed,
         ) as sender:  # fmt: skip
-            _play(plan, cluster, topic, sender, result, say)
+            sender.wait_until(1, 60)
+            with _misbehaving(relay, plan, result, say):
+                _play(plan, cluster, topic, sender, result, say)
             result.problems += sender.finish(120)
         result.seconds = time.monotonic() - began
         result.sent, result.errors = sender.sent, sender.errors
@@ -116,7 +130,6 @@ def _play(
     plan: Plan, cluster: KafkaCluster, topic: str, sender: SenderProcess, result: Result, say: Callable[[str], None]
 ) -> None:
     """Faults until there were enough of them and enough records."""
-    sender.wait_until(1, 60)
     faults = ClusterFaults(cluster, topic, plan.partitions)
     for step in draw(plan.seed, plan.partitions):
         if faults.done["kill"] >= plan.kills and sender.settled >= plan.records:
@@ -125,7 +138,26 @@ def _play(
         now = sender.progress[-1]
         kills = faults.done["kill"]
         say(f"{said}; {now.settled:,} of {now.sent:,} records told, {kills} kills, {now.rss / 1e6:.1f} MB")
-    result.faults, result.schedule = dict(faults.done), faults.log
+    result.faults.update(faults.done)
+    result.schedule += faults.log
+
+
+@contextlib.contextmanager
+def _misbehaving(relay: Relay | None, plan: Plan, result: Result, say: Callable[[str], None]) -> Iterator[None]:
+    if relay is None:
+        yield
+        return
+    faults = RelayFaults(relay, plan.seed, say)
+    stop = threading.Event()
+    thread = threading.Thread(target=faults.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        relay.heal()
+        result.faults.update(faults.done)
 
 
 def _audit(cluster: KafkaCluster, topic: str, folder: Path, result: Result) -> None:
