@@ -8,7 +8,7 @@
 
 typedef enum pkf_event_kind {
     PKF_EVENT_NEED_CONNECTION = 1, // node: records wait for a broker without a connection
-    PKF_EVENT_CONNECTION_LOST,     // node, code (a pkf_status), text: why
+    PKF_EVENT_CONNECTION_LOST,     // node, code (a pkf_status, or errno, 0 its end), text: why, in_doubt
     PKF_EVENT_PARKED,           // batch (a reference), code, text, leader, leader_epoch, offset, log_start: settle it
     PKF_EVENT_NEED_PRODUCER_ID, // idempotent, and none is known
     PKF_EVENT_GAP,              // topic, partition: a sequence will never arrive; restart after an epoch bump
@@ -23,7 +23,7 @@ typedef struct pkf_event {
     pkf_event_kind kind;
     int32_t node, code, partition, leader, leader_epoch;
     int64_t offset, log_start, log_append_time;
-    bool in_doubt; // PARKED: an earlier try may have been written
+    bool in_doubt; // PARKED: an earlier try may have been written; CONNECTION_LOST: requests were in flight
     bool first;    // PARKED: no earlier batch of the partition was without an outcome then
     pkf_topic *topic;
     pkf_batch *batch;

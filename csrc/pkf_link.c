@@ -50,6 +50,16 @@ static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const ch
     }
 }
 
+static void report_lost(pkf_wire *wire, pkf_node *node, int32_t code, const char *text) {
+    pkf_event *event = pkf_event_new(PKF_EVENT_CONNECTION_LOST);
+    if (event == NULL) return;
+    event->node = node->id;
+    event->code = code;
+    event->text = strdup(text);
+    event->in_doubt = node->conn->ring_count > 0;
+    pkf_events_push(&wire->events, event);
+}
+
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text) {
     pkf_conn *conn = node->conn;
     pkf_text told = {.len = 0}; // records may have been sent to several
@@ -57,10 +67,10 @@ void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const cha
     pkf_text_add_int(&told, node->id);
     pkf_text_add(&told, ": ");
     pkf_text_add(&told, text);
+    report_lost(wire, node, code, text);
     node->conn = NULL;
     atomic_store(&node->fd, -1);
     node->asked = false;
-    pkf_wire_report(wire, PKF_EVENT_CONNECTION_LOST, node->id, code, text);
     fail_requests(wire, conn, code == PKF_E_TIMEOUT ? REQUEST_TIMED_OUT : NETWORK_EXCEPTION, told.chars);
     pkf_conn_free(conn);
     pkf_count(&wire->counters.connections_closed, 1);

@@ -201,7 +201,7 @@ class Brokers:
                 other.close("another broker answered first")
 
     def _on_control_failed(self, link: Link, error: KafkaConnectionError) -> None:
-        self._failed(link, error)
+        self._failed(link, error, link.ended_idle)
 
     # Produce connections
 
@@ -223,8 +223,9 @@ class Brokers:
                 at_ns.append(link.reconnect.retry_at_ns)
         return min(at_ns, default=None)
 
-    def on_lost(self, node_id: int, reason: str, quiet: bool) -> None:
-        """A connection the wire had has ended; ``quiet`` if there was nothing wrong with it."""
+    def on_lost(self, node_id: int, reason: str, quiet: bool, idle: bool = False) -> None:
+        """A connection the wire had has ended; ``quiet`` if there was nothing wrong with it, ``idle`` if nothing was
+        in flight: brokers close connections that are not used."""
         self._handed.discard(node_id)
         link = self._produce_link(node_id)
         if link is None:
@@ -233,7 +234,7 @@ class Brokers:
             _logger.debug("%s: connection closed: %s", link, reason)
             return
         link.lost()
-        self._failed(link, KafkaConnectionError(f"{link}: {reason}"))
+        self._failed(link, KafkaConnectionError(f"{link}: {reason}"), idle)
 
     def _produce_link(self, node_id: int) -> Link | None:
         broker, link = self._known.get(node_id), self._produce.get(node_id)
@@ -285,8 +286,11 @@ class Brokers:
 
     # Both
 
-    def _failed(self, link: Link, error: KafkaConnectionError) -> None:
-        self._complaints.warn(link.address, "%s", error.args[0])
+    def _failed(self, link: Link, error: KafkaConnectionError, idle: bool = False) -> None:
+        if idle:
+            _logger.debug("%s", error.args[0])
+        else:
+            self._complaints.warn(link.address, "%s", error.args[0])
         self._on_error(link.address, error)
 
     def _reached(self, link: Link) -> None:

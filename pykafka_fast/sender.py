@@ -336,7 +336,8 @@ class Sender:
 
     def _on_connection_lost(self, event: Event) -> None:
         quiet = event.code == _E_CLOSED
-        self._brokers.on_lost(event.node, event.text or "the connection was lost", quiet)
+        idle = event.code >= 0 and not event.in_doubt  # not a status of ours: the peer or the system ended it
+        self._brokers.on_lost(event.node, event.text or "the connection was lost", quiet, idle)
 
     def _on_parked(self, event: Event) -> None:
         assert event.batch is not None

@@ -116,6 +116,8 @@ class BrokerConnection:
         """Why the connection is CLOSED."""
         self.api_versions: dict[int, tuple[int, int]] = {}
         """What the broker speaks; known once READY."""
+        self.ended_idle = False
+        """Whether the peer, or the system, ended it while it was READY and nothing was in flight."""
         self.tcp_connected = False
         """Whether TCP came up, whatever happened later."""
         self.throttled_until_ns = 0
@@ -272,7 +274,7 @@ class BrokerConnection:
             except OSError as error:
                 self.on_readable()  # whatever the broker said before it closed explains more
                 if self._socket is not None:
-                    self._fail(self._explain_end(_reason(error)), error)
+                    self._ended(_reason(error), error)
 
     def on_readable(self) -> None:
         """The selector says: bytes, or the end of them."""
@@ -286,10 +288,10 @@ class BrokerConnection:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self._fail(self._explain_end(_reason(error)), error)
+                self._ended(_reason(error), error)
                 return
             if not chunk:
-                self._fail(self._explain_end("the broker closed the connection"))
+                self._ended("the broker closed the connection")
                 return
             self.last_activity_ns = self._clock()
             self._frames.feed(chunk)
@@ -410,10 +412,11 @@ class BrokerConnection:
         error.__cause__ = cause
         self._end(error)
 
-    def _explain_end(self, reason: str) -> str:
+    def _ended(self, reason: str, cause: BaseException | None = None) -> None:
         if self.state is ConnectionState.CHECKING_API_VERSIONS:
-            return f"{reason} instead of answering; is this a TLS or SASL listener, or no Kafka broker?"
-        return reason
+            reason += " instead of answering; is this a TLS or SASL listener, or no Kafka broker?"
+        self.ended_idle = self.state is ConnectionState.READY and not self._in_flight
+        self._fail(reason, cause)
 
     def _end(self, error: KafkaConnectionError) -> None:
         self.state = ConnectionState.CLOSED

@@ -122,6 +122,8 @@ class Link:
         self.port = port
         self.reconnect = reconnect or ReconnectState(network.reconnect, network.setup_timeout)
         self.connection: BrokerConnection | None = None
+        self.ended_idle = False
+        """Whether the last connection ended while nothing was asked: brokers close those that are not used."""
         self._network = network
         self._on_ready = on_ready
         self._on_failed = on_failed
@@ -214,6 +216,7 @@ class Link:
             return
         self._looking_up = False
         if found.error is not None:
+            self.ended_idle = False
             self._fail(found.error, False)
             return
         # Each attempt begins with another address, or one that accepts and never answers would hide the others.
@@ -242,6 +245,7 @@ class Link:
     def _closed(self, connection: BrokerConnection, error: KafkaConnectionError) -> None:
         if connection is self.connection:
             self.connection = None
+            self.ended_idle = connection.ended_idle
             self._fail(error, connection.tcp_connected)
 
     def _fail(self, error: KafkaConnectionError, tcp_connected: bool) -> None:

@@ -48,7 +48,7 @@ class Liar:
 
     def __init__(self, broker: EmbeddedBroker, rng: random.Random) -> None:
         self.sent: Counter[str] = Counter()
-        self.share = {ApiKey.PRODUCE: 0.4, ApiKey.METADATA: 0.5, ApiKey.API_VERSIONS: 0.2, ApiKey.INIT_PRODUCER_ID: 0.8}
+        self.share = {ApiKey.PRODUCE: 0.4, ApiKey.METADATA: 0.5, ApiKey.API_VERSIONS: 0.2, ApiKey.INIT_PRODUCER_ID: 1.0}
         self._rng = rng
         for api in DECODERS:
             broker.reply_bytes(api_name(api), partial(self._answer, api), times=None)
@@ -58,7 +58,7 @@ class Liar:
 
     def _answer(self, api: ApiKey, correlation_id: int, answer: bytes) -> bytes:
         rng = self._rng
-        if rng.random() >= self.share[api]:
+        if rng.random() >= self.share[api] or (api is ApiKey.INIT_PRODUCER_ID and self.sent[api_name(api)] >= 3):
             return answer
         mutator = Mutator(rng, [answer])
         for _ in range(50):

@@ -123,6 +123,7 @@ class FakeConnection:
         self.addresses = addresses
         self.state = ConnectionState.CONNECTING
         self.tcp_connected = False
+        self.ended_idle = False
         self.api_versions: dict[int, tuple[int, int]] = {}
         self.throttled_until_ns = 0
         self.last_activity_ns = clock()
