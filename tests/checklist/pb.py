@@ -9,7 +9,10 @@ ITEMS: Items = {
     3: "test_pb03_aborting_twice",
     4: "test_pb04_completing_twice",
     5: "test_pb05_a_split_keeps_headers",
-    6: "test_pb06_pieces_of_a_split_are_batches_like_any_other",
+    6: (
+        "test_pb06_pieces_of_a_split_are_batches_like_any_other",
+        "test_pb06_pieces_in_the_format_of_old_brokers",
+    ),
     7: "test_pb07_expires_at_creation_and_time_out",
     8: "test_pb08_a_closed_batch_takes_nothing",
     9: "test_pb09_errors_by_record",

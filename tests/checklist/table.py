@@ -34,7 +34,6 @@ Items = dict[int, "str | tuple[str, ...] | NotApplicable"]
 
 TRANSACTIONS = NotApplicable("transactions do not exist yet")
 COMPRESSION = NotApplicable("compression does not exist yet")
-LEGACY = NotApplicable("message formats before v2 do not exist yet")
 TELEMETRY = NotApplicable("there are no metric reporters and no pushed telemetry; metrics() is the only door")
 
 

@@ -100,8 +100,11 @@ def test_mb06_the_size_is_exact(count: int, stage: Stage) -> None:
     assert [future.get(WAIT_S).offset for future in futures] == list(range(count))
 
 
-def test_mb07_timestamps(broker: EmbeddedBroker, make: Make) -> None:
+@pytest.mark.parametrize("release", ["0.10.2", None])
+def test_mb07_timestamps(release: str | None, broker: EmbeddedBroker, make: Make) -> None:
     """A batch's base timestamp is its first record's, its maximum that of all; they are the producer's own."""
+    if release:
+        broker.play_release(release)
     now = int(time.time() * 1000)
     stamps = [now, now - 5_000, now + 7_000, now - 90_000, now + 6_999]
     producer = make(broker, linger_ms=60_000)

@@ -76,8 +76,11 @@ def test_ra02_full_when_no_more_fits(broker: EmbeddedBroker, make: Make) -> None
     assert counts(broker, 0) == [count, 1]
 
 
-def test_ra03_a_record_larger_than_a_batch(broker: EmbeddedBroker, make: Make) -> None:
-    """A record of twice the size of a batch gets a batch of its own, which leaves at once."""
+@pytest.mark.parametrize("release", ["0.10.2", "2.8", None])
+def test_ra03_a_record_larger_than_a_batch(release: str | None, broker: EmbeddedBroker, make: Make) -> None:
+    """A record of twice the size of a batch gets a batch of its own, which leaves at once; in old formats too."""
+    if release:
+        broker.play_release(release)
     producer = make(broker, batch_size=4096, batch_max_size=4096, linger_ms=FOR_EVER)
     futures = [producer.send("t", bytes(size), partition=0) for size in (10, 2 * 4096)]
     assert futures[1].get(WAIT_S).offset == 1
@@ -179,12 +182,15 @@ def test_ra12_an_interrupted_flush_is_over(broker: EmbeddedBroker, make: Make) -
     assert lingering.succeeded()
 
 
-def test_ra19_idempotence_and_old_brokers(broker: EmbeddedBroker, make: Make) -> None:
+@pytest.mark.parametrize("release", ["0.10.2", None])
+def test_ra19_idempotence_and_old_brokers(release: str | None, broker: EmbeddedBroker, make: Make) -> None:
     """Idempotence asked for on a cluster that does not know it fails the record with UnsupportedVersionError.
 
     Java raises; here errors that a broker causes are the future's.
     """
     broker.hide_api("InitProducerId")
+    if release:
+        broker.play_release(release)
     producer = make(broker, enable_idempotence=True)
     with pytest.raises(UnsupportedVersionError):
         producer.send("t", b"v").get(WAIT_S)
