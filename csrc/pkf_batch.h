@@ -132,7 +132,7 @@ struct pkf_batch {
     bool refused;               // its sequence is of no use: not written, and not to be sent before a restart
     uint32_t attempts;          // times it was given back for another try
     int64_t retry_ns;           // not before this time; 0 at once
-    int64_t sealed_ns;          // last framing, 0 never
+    int64_t sealed_ns;          // last framing as a batch of format v2, 0 never
     bool parked;                // the sender thread is deciding
     bool unjudged;              // parked with an answer that may mean that it was written all the same
     bool resolved;              // the outcome is known, though earlier batches may still hold back its publication

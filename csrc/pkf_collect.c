@@ -263,8 +263,10 @@ void pkf_wire_list(pkf_partition *partition, pkf_batch *batch) {
     partition->unresolved_count++;
 }
 
-// Producer id, epoch and sequence are assigned here, immediately before framing; a batch that has them keeps them.
-static void seal(pkf_wire *wire, pkf_partition *partition, pkf_batch *batch) {
+// Producer id, epoch and sequence are assigned here, immediately before framing; a batch that has them keeps them. A
+// message set has none, and needs no header of format v2.
+static void seal(pkf_wire *wire, const pkf_conn *conn, pkf_partition *partition, pkf_batch *batch) {
+    if (pkf_produce_magic(conn->version) < 2) return;
     bool fresh = batch->sequence < 0;
     if (!wire->config.idempotent) {
         if (batch->sealed_ns == 0) pkf_batch_seal(batch, -1, -1, -1, 0, wire->crc32c);
@@ -323,7 +325,7 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
             continue;
         }
         pkf_wire_list(partition, batch);
-        seal(wire, partition, batch);
+        seal(wire, node->conn, partition, batch);
         count_batch(wire, batch);
         batch->in_request = true;
         partition->left_ns = wire->now;

@@ -122,8 +122,9 @@ void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // it
 void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
 void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
-void pkf_wire_refuse_headers(pkf_wire *wire, pkf_batch *batch); // the leader of its partition takes no headers: it fails
-void pkf_wire_settle(pkf_wire *wire, pkf_command *command);        // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
+void pkf_wire_refuse_headers(pkf_wire *wire,
+                             pkf_batch *batch);             // the leader of its partition takes no headers: it fails
+void pkf_wire_settle(pkf_wire *wire, pkf_command *command); // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
 void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its place in the queue
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
 // false: out of memory, nothing was said; what has to be said is said again in another round.

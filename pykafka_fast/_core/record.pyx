@@ -100,7 +100,7 @@ def message_set(bytes records not None, int32_t count, int64_t base_timestamp, i
     cdef size_t size = 0
     span.base = <const uint8_t *>PyBytes_AS_STRING(records)
     span.len = <size_t>PyBytes_GET_SIZE(records)
-    cdef uint8_t *written = <uint8_t *>malloc(max(pkf_legacy_bound(span.len, count), 1))
+    cdef uint8_t *written = <uint8_t *>malloc(pkf_legacy_bound(span.len, count) + 1)
     if written == NULL:
         raise MemoryError
     try:
