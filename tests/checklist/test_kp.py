@@ -341,7 +341,10 @@ def test_kp59_delivery_needs_time_for_linger_and_one_request(make: Make) -> None
 
 
 def test_kp50_close_while_send_waits_for_metadata(make: Make) -> None:
-    """close(0) wakes a send() that would wait for metadata for ever, which raises."""
+    """close(0) wakes a send() that would wait for metadata for ever, which raises.
+
+    Java raises its plain base class; ours is the class that every call on a closed producer raises, which says more.
+    """
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
