@@ -50,6 +50,7 @@ class ProducerConfig:
     retry_backoff_ms: int
     retry_backoff_max_ms: int
     delivery_timeout_ms: int
+    exit_timeout_ms: int
     request_timeout_ms: int
     max_block_ms: int
     max_in_flight_requests_per_connection: int

@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
 _PACE_MS = 0.1  # between two batches of a partition that are not full: costs up to that in latency; more gained no rate
-_AT_EXIT_S = 10.0  # how long records may still be delivered when the interpreter ends
 _SLICE_S = 0.05  # signals are served at least this often
 _FORCED_S = 5.0  # what ending the threads may take once everything has been failed
 
@@ -220,7 +219,7 @@ class Lifecycle:
     # ---- ends that nobody asked for --------------------------------------------------------------------------------
 
     def guard(self, producer: Any) -> None:
-        """Deliver for a bounded time when the interpreter ends without close()."""
+        """Deliver for ``exit_timeout_ms`` when the interpreter ends without close()."""
         self._producer = weakref.ref(producer)
         _alive.add(self)
         atexit.register(self._at_exit)
@@ -228,7 +227,10 @@ class Lifecycle:
     def _at_exit(self) -> None:
         producer = self._producer()
         if producer is not None:
-            producer.close(timeout=_AT_EXIT_S)
+            producer.close(timeout=self._exit_timeout_s())
+
+    def _exit_timeout_s(self) -> float:
+        return min(self._config.exit_timeout_ms / 1000, threading.TIMEOUT_MAX)
 
     def abandon(self, name: str) -> None:
         """The producer was collected without close(): say so, and end its threads without waiting here."""
@@ -238,7 +240,8 @@ class Lifecycle:
             return
         warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
         try:
-            threading.Thread(target=self.close, args=(_AT_EXIT_S,), name="abandoned-producer", daemon=True).start()
+            threading.Thread(target=self.close, args=(self._exit_timeout_s(),), name="abandoned-producer",
+                             daemon=True).start()
         except RuntimeError:  # the interpreter is ending; its threads end with it
             logger.debug("no thread could be started to end %s", name)
 

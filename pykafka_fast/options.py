@@ -68,6 +68,9 @@ _DELIVERY = (
     Option("delivery_timeout_ms", duration(high=INT32_MAX), 120000,
            "A record not acknowledged this long after `send` fails (KIP-91); at least linger_ms + request_timeout_ms.",
            "ms"),
+    Option("exit_timeout_ms", duration(), 10000,
+           "How long records may still be delivered when the interpreter ends, or the producer is collected, without "
+           "`close`.", "ms"),
     Option("request_timeout_ms", duration(high=INT32_MAX), 30000,
            "Longest wait for a broker's answer; the broker waits for replicas as long.", "ms"),
     Option("max_block_ms", duration(), 60000,

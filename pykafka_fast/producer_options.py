@@ -30,6 +30,7 @@ class ProducerOptions(TypedDict, total=False):
     retry_backoff_ms: int
     retry_backoff_max_ms: int
     delivery_timeout_ms: int
+    exit_timeout_ms: float
     request_timeout_ms: int
     max_block_ms: float
     max_in_flight_requests_per_connection: int

@@ -11,12 +11,19 @@ import time
 import pytest
 
 from pykafka_fast.testing import EmbeddedBroker
+from tests.path.conftest import StartBroker
 from tools.brokers.processes import free_port
 
 PRELUDE = """
     import gc, sys, threading, time
     from pykafka_fast import KafkaProducer
     address = sys.argv[1]
+
+    def wait_for(condition):
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, "it never came"
+            time.sleep(0.001)
 """
 
 
@@ -76,14 +83,15 @@ def test_daemon_threads_that_send(broker: EmbeddedBroker) -> None:
     out, said, took = run(broker.address, """
         producer = KafkaProducer(bootstrap_servers=address)
         threading.excepthook = lambda args: None
+        delivered = []
 
         def send(partition):
             while True:
-                producer.send("t", b"x", partition=partition, on_delivery=lambda *_: None)
+                producer.send("t", b"x", partition=partition, on_delivery=lambda *_: delivered.append(partition))
 
         for partition in range(4):
             threading.Thread(target=send, args=(partition,), daemon=True).start()
-        time.sleep(0.5)
+        wait_for(lambda: set(delivered) == {0, 1, 2, 3})
         print("end")
     """)
     assert (out, said) == ("end\n", "")
@@ -98,9 +106,12 @@ def test_daemon_threads_that_wait(broker: EmbeddedBroker) -> None:
             bootstrap_servers=address, delivery_timeout_ms=1000, request_timeout_ms=1000, linger_ms=0)
         threading.excepthook = lambda args: None
         futures = [producer.send("t", b"x", partition=i % 4) for i in range(100)]
-        for work in (futures[0].get, futures[0].get, producer.flush, futures[3].get):
-            threading.Thread(target=work, daemon=True).start()
-        time.sleep(0.2)
+        threads = [threading.Thread(target=work, daemon=True)
+                   for work in (futures[0].get, futures[0].get, producer.flush, futures[3].get)]
+        for thread in threads:
+            thread.start()
+        at = lambda thread: sys._current_frames()[thread.ident].f_code.co_name
+        wait_for(lambda: sorted(map(at, threads)) == ["flush", "run", "run", "run"])  # run: in get(), which is no Python
     """)
     assert took < 8
     assert "Traceback" not in said
@@ -121,6 +132,28 @@ def test_a_broker_that_does_not_answer_holds_the_end_up_for_10_s_at_most(broker:
     broker.release()
 
 
+@pytest.mark.parametrize(("ms", "least", "most"), [(0, 0, 5), (500, 0.4, 8)])
+def test_the_time_for_that_is_an_option(start_broker: StartBroker, ms: int, least: float, most: float) -> None:
+    broker = start_broker(topics={"t": 1, "u": 1})
+    broker.hold("Produce")
+    out, said, _ = run(broker.address, f"""
+        import atexit, logging
+        logging.basicConfig()
+        atexit.register(lambda: print(time.monotonic() - began))  # runs after the producer's, which registers later
+        producer = KafkaProducer(bootstrap_servers=address, linger_ms=0, exit_timeout_ms={ms})
+        for i in range(3):
+            producer.send("t", b"x")
+        producer.send("u", b"x")
+        wait_for(lambda: producer.metrics()["producer-metrics"]["requests-in-flight"] > 0)
+        began = time.monotonic()
+    """)
+    assert least <= float(out) < most
+    assert said.count("had an outcome") == 1
+    assert "4 records (3 of 't', 1 of 'u')" in said
+    assert "Traceback" not in said
+    broker.release()
+
+
 def test_nobody_there() -> None:
     _, said, took = run(f"127.0.0.1:{free_port()}", """
         producer = KafkaProducer(bootstrap_servers=address, max_block_ms=300)
@@ -133,10 +166,11 @@ def test_nobody_there() -> None:
 def test_a_callback_that_hangs(broker: EmbeddedBroker) -> None:
     _, _, took = run(broker.address, """
         producer = KafkaProducer(bootstrap_servers=address, linger_ms=0)
-        producer.send("t", b"x", on_delivery=lambda *_: time.sleep(3600))
-        time.sleep(0.3)
+        called = threading.Event()
+        producer.send("t", b"x", on_delivery=lambda *_: (called.set(), time.sleep(3600)))
+        assert called.wait(20)
     """)
-    assert took < 13
+    assert took < 13 + 20
 
 
 def test_collected_without_close(broker: EmbeddedBroker) -> None:
@@ -188,3 +222,64 @@ def test_sys_exit_in_the_middle(broker: EmbeddedBroker) -> None:
     """)
     assert subprocess.run([sys.executable, "-c", text, broker.address], timeout=20, check=False).returncode == 3
     assert broker.record_count("t") == 1
+
+
+ENDS = {
+    "falls off the end": "",
+    "sys.exit": "sys.exit(3)",
+    "sys.exit in a thread": "threading.Thread(target=sys.exit, args=(3,)).start()",
+    "an exception": "raise RuntimeError('the end')",
+    "an exception in a thread": "threading.Thread(target=lambda: 1 / 0).start()",
+    "Ctrl-C": "signal.raise_signal(signal.SIGINT)",
+    "SIGTERM": "signal.raise_signal(signal.SIGTERM)",
+    "os._exit": "os._exit(4)",
+}
+STATUS = {"sys.exit": 3, "an exception": 1, "Ctrl-C": -2, "SIGTERM": -15, "os._exit": 4}
+ABRUPT = ("SIGTERM", "os._exit")  # Python runs nothing then
+
+
+@pytest.mark.parametrize("closes", ["with", "without", "in a with block"])
+@pytest.mark.parametrize("end", ENDS)
+def test_ends_while_daemon_threads_send(broker: EmbeddedBroker, end: str, closes: str) -> None:
+    """It ends, with its status; what is in the log has no gap, and what was sent before the end is there."""
+    head, close = {"with": ("if True:", "producer.close()"), "without": ("if True:", ""),
+                   "in a with block": ("with producer:", "")}[closes]
+    text = textwrap.dedent(PRELUDE) + textwrap.dedent(f"""
+import os, signal
+from pykafka_fast.errors import ProducerClosedError
+
+producer = KafkaProducer(bootstrap_servers=address, linger_ms=1)
+sent, delivered = [0] * 4, [0] * 4
+
+def send(partition):
+    def count(metadata, error):
+        delivered[partition] += error is None
+    try:
+        while True:
+            producer.send("t", b"%d" % sent[partition], partition=partition, on_delivery=count)
+            sent[partition] += 1
+            if sent[partition] % 20 == 0:
+                time.sleep(0.001)
+    except ProducerClosedError:
+        pass
+
+{head}
+    for partition in range(4):
+        threading.Thread(target=send, args=(partition,), daemon=True).start()
+    wait_for(lambda: min(delivered) > 100)
+    print(*sent, flush=True)
+    {close}
+    {ENDS[end]}
+""")
+    done = subprocess.run(
+        [sys.executable, "-c", text, broker.address], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=40, check=False,
+    )  # fmt: skip
+    assert done.returncode == STATUS.get(end, 0), done.stderr
+    assert "ProducerClosedError" not in done.stderr
+    assert "Fatal" not in done.stderr
+    assert "had an outcome" not in done.stderr  # nothing was lost
+    for partition, sent in enumerate(map(int, done.stdout.split())):
+        values = [record.value for record in broker.records("t", partition)]
+        assert values == [b"%d" % n for n in range(len(values))]
+        assert len(values) >= (100 if end in ABRUPT and closes != "with" else sent)
