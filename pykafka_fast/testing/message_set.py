@@ -60,7 +60,7 @@ def read_message_set(data: bytes | bytearray | memoryview, newest_magic: int) ->
     Raises:
         BatchError: with the code a broker answers.
     """
-    messages = []
+    messages: list[Message] = []
     reader = Reader(data, 0, "message set")
     try:
         while reader.remaining:
