@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import sys
 import threading
 import time
 import warnings
@@ -20,6 +21,13 @@ from pykafka_fast.errors import ClosedForcefullyError, IllegalStateError, KafkaE
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, check_balance, threads_of
 from tools.brokers.processes import free_port
+
+
+def top_frame(thread: threading.Thread) -> str:
+    """Name of the Python function in which the thread is."""
+    assert thread.ident is not None
+    frame = sys._current_frames().get(thread.ident)
+    return frame.f_code.co_name if frame else ""
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -114,7 +122,8 @@ def test_nobody_there_while_a_send_waits(make: Make) -> None:
     thread.start()
     while not threads_of(producer):
         time.sleep(0.01)
-    time.sleep(0.1)
+    while top_frame(thread) != "wait":  # in the condition of the metadata
+        time.sleep(0.001)
     assert timed(producer.close) < 2
     thread.join(2)
     assert [type(error) for error in raised] == [ProducerClosedError]
@@ -212,9 +221,8 @@ def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make) 
     future = producer.send("t", b"x")
     patient = threading.Thread(target=producer.close)
     patient.start()
-    while not producer._closed:
-        time.sleep(0.01)
-    time.sleep(0.1)
+    while not producer._lifecycle._close_lock.locked():
+        time.sleep(0.001)
     assert timed(lambda: producer.close(timeout=0.2)) < 1.5
     broker.release()
     patient.join(5)
@@ -241,15 +249,14 @@ def test_in_a_callback_while_another_thread_closes(broker: EmbeddedBroker, make:
     closing = threading.Event()
 
     def callback(*_: Any) -> None:
-        closing.wait(5)
-        time.sleep(0.1)
+        assert closing.wait(20)
         producer.close()
 
     producer.send("t", b"x", on_delivery=callback)
     thread = threading.Thread(target=producer.close)
     thread.start()
-    while not producer._closed:
-        time.sleep(0.01)
+    while not producer._lifecycle._close_lock.locked():
+        time.sleep(0.001)
     closing.set()
     thread.join(5)
     assert not thread.is_alive()
@@ -301,7 +308,7 @@ def test_while_other_threads_send(broker: EmbeddedBroker, make: Make, timeout: f
     threads = [threading.Thread(target=send_until_refused, args=(producer, futures, ends)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.2)
+    broker.wait(lambda broker: broker.record_count("t") > 1000, timeout=20)
     producer.close(timeout)
     for thread in threads:
         thread.join(5)

@@ -111,7 +111,7 @@ def test_daemon_threads_that_wait(broker: EmbeddedBroker) -> None:
         for thread in threads:
             thread.start()
         at = lambda thread: sys._current_frames()[thread.ident].f_code.co_name
-        wait_for(lambda: sorted(map(at, threads)) == ["flush", "run", "run", "run"])  # run: in get(), which is no Python
+        wait_for(lambda: sorted(map(at, threads)) == ["flush", "run", "run", "run"])  # run: get() is no Python
     """)
     assert took < 8
     assert "Traceback" not in said

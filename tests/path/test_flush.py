@@ -212,7 +212,7 @@ def test_ends_with_the_linger_as_it_was(broker: EmbeddedBroker, make: Make) -> N
     producer = make(broker, linger_ms=60_000)
     producer.send("t", b"x")
     producer.flush(timeout=10)
-    later = producer.send("t", b"x")
-    time.sleep(0.2)
+    later = producer.send("t", b"x", partition=1)
+    producer.send("t", b"x", partition=0).get(timeout=10)  # the wire has been round
     assert not later.is_done
     assert later.get(timeout=10).offset >= 0

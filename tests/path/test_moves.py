@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,19 @@ import pytest
 from pykafka_fast import KafkaProducer
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.002)
+
+
+def closed_connections(producer: KafkaProducer) -> float:
+    metrics = producer.metrics()
+    assert metrics is not None
+    return metrics["producer-metrics"]["connection-close-total"]
 
 
 def values(broker: EmbeddedBroker, topic: str = "t") -> list[list[bytes | None]]:
@@ -61,17 +76,22 @@ def test_all_connections_cut_now_and_then(broker: EmbeddedBroker, make: Make) ->
     for i in range(3000):
         futures.append(producer.send("t", b"%d" % i, partition=i % 4))
         if i % 300 == 299:
+            asked = broker.request_count("Produce")
             broker.cut(when="now", reset=i % 600 == 599)
-            time.sleep(0.01)
+            broker.wait(lambda broker, asked=asked: broker.request_count("Produce") > asked, timeout=20)
     check_all(broker, futures)
 
 
-def test_broker_stopped_and_started(broker: EmbeddedBroker, make: Make) -> None:
+def test_broker_stopped_and_started(
+    broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "pykafka_fast")
     producer = make(broker, linger_ms=0, retry_backoff_ms=5, reconnect_backoff_ms=5, reconnect_backoff_max_ms=50)
     futures = send_numbers(producer, 400)
     broker.stop_node(1)
     futures += [producer.send("t", b"%d" % i, partition=i % 4) for i in range(400, 800)]
-    time.sleep(0.3)
+    refused = lambda: sum("refused" in record.getMessage().lower() for record in caplog.records)  # noqa: E731
+    wait_for(lambda: refused() >= 3)
     broker.start_node(1)
     check_all(broker, futures)
 
@@ -120,7 +140,8 @@ def test_no_leader_for_a_while(start_broker: StartBroker, make: Make) -> None:
     producer.send("t", b"x", partition=0).get(timeout=10)
     broker.leaderless("t")
     futures = [producer.send("t", b"x", partition=i % 4) for i in range(100)]
-    time.sleep(0.3)
+    asked = broker.request_count("Metadata")
+    broker.wait_for_requests("Metadata", asked + 3, timeout=20)
     assert not any(future.is_done for future in futures)
     for partition in range(4):
         broker.move_leader("t", partition, partition % 2 + 1)
@@ -136,15 +157,17 @@ class TestIdleConnections:
         producer = make(broker, linger_ms=0)
         for i in range(5):
             assert producer.send("t", b"x", partition=0).get(timeout=10).offset == i
+            closed = closed_connections(producer)
             broker.cut(when="now")
-            time.sleep(0.05)
+            wait_for(lambda closed=closed: closed_connections(producer) > closed)  # noticed while nothing was sent
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
     def test_closed_by_us(self, broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
         producer = make(broker, linger_ms=0, connections_max_idle_ms=100)
         for i in range(4):
+            closed = closed_connections(producer)
             assert producer.send("t", b"x", partition=0).get(timeout=10).offset == i
-            time.sleep(0.25)
+            wait_for(lambda closed=closed: closed_connections(producer) > closed)
         assert [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
         connections = Counter(request.connection for request in broker.requests_of("Produce"))
         assert len(connections) > 1

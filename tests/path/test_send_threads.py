@@ -319,8 +319,9 @@ if sys.argv[1] == "memory":
     while accumulator.pool_stats()["available"] >= 65536:
         producer.send("t", bytes(30000), partition=0)
 asked = broker.request_count("Metadata")
+main = threading.get_ident()
 call, waiting = {
-    "get": (lambda: future.get(), lambda: True),
+    "get": (lambda: future.get(), lambda: sys._current_frames()[main].f_code.co_name == "<lambda>"),
     "metadata": (lambda: producer.send("unknown", b"x"), lambda: broker.request_count("Metadata") > asked),
     "memory": (lambda: producer.send("t", bytes(100000)), lambda: accumulator.pool_stats()["waiting"] > 0),
     "partitions_for": (lambda: producer.partitions_for("u"), lambda: broker.request_count("Metadata") > asked),
@@ -328,8 +329,7 @@ call, waiting = {
 
 def interrupt():
     while not waiting():
-        time.sleep(0.01)
-    time.sleep(0.1)
+        time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=interrupt).start()
