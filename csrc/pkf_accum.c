@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pkf_completion.h"
 #include "pkf_topic.h"
 
-enum { CACHE_LINE = 64, FETCH_AHEAD_MAX = 2048 };
+enum { CACHE_LINE = 64, FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
 
 #define ALWAYS_FITS                                                                                                    \
     2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
@@ -175,6 +174,28 @@ void pkf_accum_add_live(pkf_accum *accum, pkf_batch *batch) {
     accum->live = batch;
     accum->live_count++;
     pthread_mutex_unlock(&accum->live_lock);
+}
+
+void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity) {
+    pthread_mutex_lock(&accum->done_lock);
+    bool keep = cookies && accum->spare_count < PKF_SPARE_ARRAYS && capacity <= SPARE_ROOM_MAX - accum->spare_room;
+    if (keep) {
+        accum->spare[accum->spare_count] = cookies;
+        accum->spare_capacity[accum->spare_count++] = capacity;
+        accum->spare_room += capacity;
+    }
+    pthread_mutex_unlock(&accum->done_lock);
+    if (!keep) free(cookies);
+}
+
+void pkf_accum_lend_cookies(pkf_accum *accum, pkf_batch *batch) {
+    pthread_mutex_lock(&accum->done_lock);
+    if (accum->spare_count > 0) {
+        batch->cookies = accum->spare[--accum->spare_count];
+        batch->cookie_capacity = accum->spare_capacity[accum->spare_count];
+        accum->spare_room -= batch->cookie_capacity;
+    }
+    pthread_mutex_unlock(&accum->done_lock);
 }
 
 static pkf_status reserve_cookie(pkf_accum *accum, pkf_batch *batch) {

@@ -183,6 +183,12 @@ void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out
 // On anything but OK nothing was appended and the slot is untouched.
 PKF_MUST_USE pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append);
 
+// A cookie array goes from a delivered batch to one to come, so that its memory need not come from the system each time:
+// keep() takes an empty array (or frees it, when 2 MB are kept), lend() gives one to a batch that has none, if there is.
+// lend() under the batch's partition lock.
+void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity);
+void pkf_accum_lend_cookies(pkf_accum *accum, pkf_batch *batch);
+
 // No more appends; who waits for memory or for the callback budget is woken and refused. Any thread, idempotent.
 void pkf_accum_close(pkf_accum *accum);
 

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-enum { SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
-
 static pkf_stripe *stripe_of(pkf_accum *accum, const pkf_batch *batch) {
     return &accum->stripes[((uintptr_t)batch >> 6) % PKF_STRIPES];
 }
@@ -130,28 +128,6 @@ void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) {
     pthread_cond_broadcast(&accum->delivered_cond);
     pthread_mutex_unlock(&accum->done_lock);
     pkf_batch_unref(batch); // the completion list's own
-}
-
-void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity) {
-    pthread_mutex_lock(&accum->done_lock);
-    bool keep = cookies && accum->spare_count < PKF_SPARE_ARRAYS && capacity <= SPARE_ROOM_MAX - accum->spare_room;
-    if (keep) {
-        accum->spare[accum->spare_count] = cookies;
-        accum->spare_capacity[accum->spare_count++] = capacity;
-        accum->spare_room += capacity;
-    }
-    pthread_mutex_unlock(&accum->done_lock);
-    if (!keep) free(cookies);
-}
-
-void pkf_accum_lend_cookies(pkf_accum *accum, pkf_batch *batch) {
-    pthread_mutex_lock(&accum->done_lock);
-    if (accum->spare_count > 0) {
-        batch->cookies = accum->spare[--accum->spare_count];
-        batch->cookie_capacity = accum->spare_capacity[accum->spare_count];
-        accum->spare_room -= batch->cookie_capacity;
-    }
-    pthread_mutex_unlock(&accum->done_lock);
 }
 
 uint64_t pkf_accum_pushed(pkf_accum *accum) {

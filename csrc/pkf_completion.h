@@ -29,12 +29,6 @@ PKF_MUST_USE pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, 
 pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch);
 void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies);
 
-// A cookie array goes from a delivered batch to one to come, so that its memory need not come from the system each time:
-// keep() takes an empty array (or frees it, when 2 MB are kept), lend() gives one to a batch that has none, if there is.
-// lend() under the batch's partition lock.
-void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity);
-void pkf_accum_lend_cookies(pkf_accum *accum, pkf_batch *batch);
-
 // How many batches have gone to the completion list so far, and sleeping until that many have been delivered:
 // OK | E_TIMEOUT. What was sent before a flush is not done, or among those pushed. Never with the GIL.
 uint64_t pkf_accum_pushed(pkf_accum *accum);

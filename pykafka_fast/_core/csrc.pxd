@@ -246,6 +246,7 @@ cdef extern from "pkf_accum.h" nogil:
     pkf_accum *pkf_accum_new(const pkf_accum_config *config) noexcept
     void pkf_accum_ref(pkf_accum *accum) noexcept
     void pkf_accum_unref(pkf_accum *accum) noexcept
+    void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity) noexcept
     pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) noexcept
     void pkf_accum_wake(pkf_accum *accum) noexcept
     void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch) noexcept
@@ -266,7 +267,6 @@ cdef extern from "pkf_completion.h" nogil:
     pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) noexcept
     pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) noexcept
     void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) noexcept
-    void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity) noexcept
     uint64_t pkf_accum_pushed(pkf_accum *accum) noexcept
     pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns) noexcept
     void pkf_accum_close_delivery(pkf_accum *accum) noexcept
