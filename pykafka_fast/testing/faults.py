@@ -189,12 +189,12 @@ class Faults:
 
         self._server.call(apply)
 
-    def release(self) -> None:
-        """Undo every :meth:`hold`: what was held back is sent now, in order."""
+    def release(self, *, node: int | None = None) -> None:
+        """Undo every :meth:`hold`, or those for one node: what was held back is sent now, in order."""
 
         def apply() -> None:
-            self._service.held.clear()
-            self._service.muted.clear()
+            self._service.held = {held for held in self._service.held if node not in (None, held[1])}
+            self._service.muted = {muted for muted in self._service.muted if node not in (None, muted)}
 
         self._server.call(apply)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pykafka_fast import KafkaProducer, RecordFuture
-from pykafka_fast.errors import KafkaError
+from pykafka_fast.errors import KafkaError, KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
 
 DEADLINE_S = 20.0
@@ -26,7 +26,7 @@ class Try(NamedTuple):
 
     epoch: int
     sequence: int
-    count: int
+    records: int
 
 
 def full_tries(broker: EmbeddedBroker, partition: int = 0, topic: str = "t") -> list[tuple[float, int, int, Try]]:
@@ -110,6 +110,49 @@ def figures(producer: KafkaProducer) -> dict[str, float]:
     metrics = producer.metrics()
     assert metrics is not None
     return metrics["producer-metrics"]
+
+
+class ExpiredFirst:
+    """Two batches in flight, the first of which was refused and has expired before it could be sent again: retries
+    go alone, and the answer to the second is held back. They went to two brokers, because the leader moved in between."""
+
+    def __init__(self, broker: EmbeddedBroker, make: Callable[..., KafkaProducer], code: int, written: bool) -> None:
+        """``code`` is the first's answer; ``written`` whether it was written all the same."""
+        self.broker = broker
+        self.producer = make(broker, **FAST, delivery_timeout_ms=1500, request_timeout_ms=1500)
+        warm(self.producer)
+        old, _ = broker.leader("t", 0)
+        broker.hold("Produce", node=old)
+        broker.hold("Produce", node=3 - old)
+        broker.fail("Produce", code, node=old, after_append=written)
+        began = time.monotonic()
+        self.first = launch(self.producer, broker, b"1")
+        broker.move_leader("t", 0, 3 - old, hint=False)
+        use_leader(self.producer, 3 - old)
+        wait_until(lambda: time.monotonic() > began + 0.7)  # so that their times are up one after the other
+        self.second = launch(self.producer, broker, b"2")
+        broker.release(node=old)
+        error = outcome(self.first)
+        assert type(error) is KafkaTimeoutError
+        assert error.in_doubt == written
+
+    @property
+    def epoch(self) -> int:
+        """The producer's epoch now."""
+        return self.producer._lifecycle._sender._identity.epoch
+
+
+def use_leader(producer: KafkaProducer, node: int) -> None:
+    """Have the producer learn that partition 0 is led by that node."""
+    cache = producer._lifecycle.metadata
+
+    def leader() -> int:
+        topic = cache.snapshot.topic("t")
+        assert topic is not None
+        return topic.leaders[0]
+
+    producer._lifecycle._sender.request_metadata()
+    wait_until(lambda: leader() == node)
 
 
 def check_idle(producer: KafkaProducer) -> None:

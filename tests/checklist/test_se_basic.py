@@ -22,6 +22,7 @@ from tests.checklist.sending import (
     outcome,
     times,
     tries,
+    use_leader,
     values,
     wait_until,
     warm,
@@ -83,9 +84,7 @@ def test_se06_one_in_flight_also_over_a_moved_leader(start_broker: StartBroker, 
     first = launch(producer, broker, b"1")
     leader, _ = broker.leader("t", 0)
     broker.move_leader("t", 0, 3 - leader)
-    producer._lifecycle._sender.request_metadata()
-    topic = producer._lifecycle.metadata
-    wait_until(lambda: topic.snapshot.topic("t").leaders[0] == 3 - leader)
+    use_leader(producer, 3 - leader)
     second = producer.send("t", b"2", partition=0)
     asked = broker.request_count("Metadata")
     producer._lifecycle._sender.request_metadata()
@@ -187,7 +186,7 @@ def test_se58_the_brokers_words_or_the_codes(broker: EmbeddedBroker, make: Make,
     broker.fail("Produce", 44, message=text)
     error = outcome(producer.send("t", b"x", partition=0))
     assert type(error) is errors.PolicyViolationError
-    assert (text or errors.PolicyViolationError.description) in str(error)
+    assert (text or errors.PolicyViolationError.description or "none") in str(error)
 
 
 class Moved:

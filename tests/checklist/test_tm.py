@@ -15,6 +15,8 @@ from tests.checklist.sending import (
     DEADLINE_S,
     FAST,
     TWO_A_BATCH,
+    ExpiredFirst,
+    check_idle,
     launch,
     offsets,
     outcome,
@@ -116,15 +118,16 @@ def test_tm11_a_partition_begins_at_0_when_its_old_batches_are_through(start_bro
 def test_tm12_an_expired_request_is_not_taken_for_a_new_batchs(start_broker: StartBroker, make: Make) -> None:
     """A batch with number 1 expires in its request; after the bump another one has number 1 too, and the late answer of
     the first settles only the first."""
-    broker = start_broker(brokers=2, topics={"t": 1})
-    producer = make(broker, **FAST, delivery_timeout_ms=1000, request_timeout_ms=1000)
-    broker.throttle("Produce", 500, times=1)
+    broker = start_broker(topics={"t": 1})
+    producer = make(broker, **FAST, delivery_timeout_ms=1200, request_timeout_ms=1200)
+    broker.throttle("Produce", 600, times=1)
     warm(producer)
     broker.hold("Produce")
     broker.fail("Produce", NOT_ENOUGH_REPLICAS)
     expired = launch(producer, broker, b"expired")
     assert isinstance(outcome(expired), errors.KafkaTimeoutError)
     broker.release()
+    check_idle(producer)
     later = [producer.send("t", b"later", partition=0).get(timeout=DEADLINE_S).offset for _ in range(2)]
     assert later == [1, 2]
     assert places(broker) == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -183,26 +186,18 @@ def test_tm27_fenced_when_asking_for_an_id(broker: EmbeddedBroker, make: Make, c
     assert broker.request_count("InitProducerId") == 1
 
 
-@pytest.mark.parametrize("last", [None, NOT_ENOUGH_REPLICAS], ids=["last succeeds", "last fails"])
-def test_tm36_no_bump_while_anything_is_in_flight(broker: EmbeddedBroker, make: Make, last: int | None) -> None:
-    """Of two in flight the first expires: while the second is not settled nothing is bumped. Its success shows that
-    nothing is missing; when it is refused the partition begins a new epoch."""
-    producer = make(broker, **FAST, delivery_timeout_ms=1200, request_timeout_ms=1200)
-    broker.throttle("Produce", 600, times=1)
-    warm(producer)
-    broker.hold("Produce")
-    broker.fail("Produce", 7 if last is None else last, after_append=last is None)
-    first = launch(producer, broker, b"1")
-    second = launch(producer, broker, b"2")
-    assert isinstance(outcome(first), errors.KafkaTimeoutError)
-    third = producer.send("t", b"3", partition=0)
-    identity = producer._lifecycle._sender._identity
-    assert identity.epoch == 0
-    broker.release()
-    assert outcome(second) is None
+@pytest.mark.parametrize("written", [True, False], ids=["last succeeds", "last fails"])
+def test_tm36_no_bump_while_anything_is_in_flight(start_broker: StartBroker, make: Make, written: bool) -> None:
+    """Of two in flight the first expires: while the second is not settled nothing is bumped, and nothing new is sent.
+    Its success shows that nothing is missing; when it is refused the partition begins a new epoch."""
+    two = ExpiredFirst(start_broker(brokers=2, topics={"t": 1}), make, 7 if written else NOT_ENOUGH_REPLICAS, written)
+    third = two.producer.send("t", b"3", partition=0)
+    assert two.epoch == 0
+    two.broker.release()
+    assert outcome(two.second) is None
     assert outcome(third) is None
-    assert identity.epoch == (0 if last is None else 1)
-    assert places(broker)[3:] == ([(0, 3)] if last is None else [(1, 0), (1, 1)])
+    assert two.epoch == (0 if written else 1)
+    assert places(two.broker)[3:] == ([(0, 3)] if written else [(1, 0), (1, 1)])
 
 
 def test_tm37_no_bump_in_the_fatal_state(start_broker: StartBroker, make: Make) -> None:

@@ -202,6 +202,24 @@ def test_hold_and_release(broker: EmbeddedBroker, wire: Wire) -> None:
     assert [outcomes_v8(wire.receive())[0][0].offset for _ in range(3)] == [0, 1, 2]
 
 
+def test_release_of_one_node(cluster: EmbeddedBroker) -> None:
+    wires = {node: Wire(cluster.node_address(node)) for node in (1, 2)}
+    for node, wire in wires.items():
+        cluster.hold("ApiVersions", node=node)
+        wire.send(framed(header(API_VERSIONS, 0, 1)))
+    cluster.wait_for_requests("ApiVersions", 2)
+    cluster.release(node=1)
+    assert wires[1].receive()
+    wires[2].sock.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        wires[2].sock.recv(1)
+    wires[2].sock.settimeout(10)
+    cluster.release()
+    assert wires[2].receive()
+    for wire in wires.values():
+        wire.close()
+
+
 def test_hold_without_reading(broker: EmbeddedBroker, wire: Wire) -> None:
     broker.configure_topic("t", max_message_bytes=50_000_000)
     broker.hold(read=False)

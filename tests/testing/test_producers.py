@@ -138,3 +138,23 @@ def test_written_but_reported_failed(broker: EmbeddedBroker, wire: Wire, produce
     again = wire.produce(batch(producer_id, 0, 2))
     assert (again.error, again.offset, broker.record_count("t", 0)) == (0, 0, 2)
     assert broker.violations == []
+
+
+def test_refused_batches_are_noted_as_they_came(broker: EmbeddedBroker, wire: Wire, producer_id: int) -> None:
+    wire.produce(batch(producer_id, 0, 2))
+    broker.fail("Produce", NOT_LEADER)
+    wire.produce(batch(producer_id, 2, 3))
+    seen = [header for request in broker.requests_of("Produce") for header in request.batches]
+    assert [(header.base_sequence, header.record_count) for header in seen if header] == [(0, 2), (2, 3)]
+
+
+def test_refused_sequences_are_told_where_the_log_starts(
+    broker: EmbeddedBroker, wire: Wire, producer_id: int
+) -> None:
+    wire.produce(batch(producer_id, 0, 3))
+    broker.delete_records("t", 0, 2)
+    assert wire.produce(batch(producer_id, 7)).start_offset == 2
+    broker.fail("Produce", UNKNOWN_PRODUCER)
+    assert wire.produce(batch(producer_id, 3)).start_offset == -1
+    broker.fail("Produce", UNKNOWN_PRODUCER, log_start=5)
+    assert wire.produce(batch(producer_id, 3)).start_offset == 5

@@ -148,7 +148,7 @@ def _scripted(fault: Fault) -> BatchError:
 
 
 def _log_start(partition: Partition | None, fault: Fault | None, error: BatchError) -> int:
-    """Brokers say where the log starts when they refuse a sequence, but not with refusals before they look at the log."""
+    """Brokers say where the log starts when they refuse a sequence, but not when they refuse before they look there."""
     if fault is not None:
         return fault.log_start
     return partition.log.start_offset if partition is not None and error.code in _OF_THE_LOG else -1
