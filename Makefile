@@ -3,6 +3,7 @@
 #   make demo [BROKER=embedded|kafka]   336,776 real records through the producer and back out of another client's consumer
 #   make test [ARGS="-k word"]          every suite, real Kafka included; ends with pytest's summary
 #   make bench [ARGS="..."]             the benchmarks, in full
+#   make soak [ARGS="..."]              10,000,000 records through 50 kill -9 of three Kafka nodes, all audited: 20 minutes
 #   make lint                           ruff, mypy, cython-lint, clang-format: the lint part of `make test` alone
 #   make format                         put C files and imports into the shape `make lint` wants
 #   make debug [ARGS="..."]             build with the C library's own checks and run what needs no Java; the next
@@ -17,7 +18,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 BROKER ?= embedded
 ARGS ?=
 
-.PHONY: demo test bench lint format debug build clean java
+.PHONY: demo test bench soak lint format debug build clean java
 
 test: build java
 	$(PY) -m pytest tests benchmarks --quick $(ARGS)
@@ -27,6 +28,9 @@ demo: build $(if $(filter kafka,$(BROKER)),java)
 
 bench: build java
 	$(PY) -m pytest benchmarks $(ARGS)
+
+soak: build java
+	$(PY) -m tools.soak $(ARGS)
 
 lint: build
 	$(PY) -m pytest tests/test_lint.py $(ARGS)
