@@ -76,9 +76,10 @@ static void set_leaders(pkf_wire *wire, pkf_command *command) {
     for (int32_t i = 0; i < command->count; i++) set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
 }
 
-static void forget_connection(pkf_wire *wire, int32_t id) {
+static void forget_connection(pkf_wire *wire, int32_t id, const char *reason) {
     pkf_node *node = pkf_wire_node(wire, id);
     if (node) node->asked = false;
+    if (node && node->conn && reason) pkf_wire_disconnect(wire, node, PKF_E_CLOSED, reason);
 }
 
 static void set_producer(pkf_wire *wire, const pkf_command *command) {
@@ -119,7 +120,7 @@ static void begin_close(pkf_wire *wire) {
 static void run_command(pkf_wire *wire, pkf_command *command) {
     switch (command->kind) {
     case PKF_COMMAND_CONNECT: pkf_wire_connect(wire, command); break;
-    case PKF_COMMAND_FORGET: forget_connection(wire, command->node); break;
+    case PKF_COMMAND_FORGET: forget_connection(wire, command->node, command->text); break;
     case PKF_COMMAND_EXPLAIN: pkf_wire_explain(pkf_wire_node(wire, command->node), command->text); break;
     case PKF_COMMAND_THROTTLE:
         pkf_wire_throttle(wire, pkf_wire_node(wire, command->node), command->delay_ns / 1000000);

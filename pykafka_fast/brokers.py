@@ -187,6 +187,14 @@ class Brokers:
         """Whether any broker is connected."""
         return bool(self._handed) or any(link.is_ready for link in tuple(self._control.values()))
 
+    def disconnect(self, reason: str) -> None:
+        """Close all connections; what is in flight counts as unanswered."""
+        self.disconnect_control(reason)
+        for node_id, link in self._produce.items():
+            link.close(reason)
+            if node_id in self._handed:
+                self._wire.forget_connection(node_id, reason)
+
     def disconnect_control(self, reason: str) -> None:
         """Close all control connections; their requests fail."""
         for link in self._control.values():

@@ -60,6 +60,9 @@ class Control:
     def advance(self, now_ns: int) -> int | None:
         """Ask what is due; returns when something will be due, None if only events can change that."""
         moments: list[int | None] = []
+        overdue_ns = self._metadata.overdue_at_ns()
+        if overdue_ns is not None and overdue_ns <= now_ns:
+            self._start_over(now_ns, "no good answer to Metadata within metadata_recovery_rebootstrap_trigger_ms")
         to_update_ns = self._metadata.time_to_next_update(now_ns)
         if to_update_ns == 0 or self._identity.is_due(now_ns):
             connection = self._brokers.control()
@@ -71,7 +74,7 @@ class Control:
                 self._ask(connection, now_ns)
         to_update_ns = self._metadata.time_to_next_update(now_ns)
         moments.append(now_ns + to_update_ns if 0 < to_update_ns < NEVER else None)
-        moments.append(self._identity.next_request_ns())
+        moments += [self._identity.next_request_ns(), self._metadata.overdue_at_ns()]
         return min((moment for moment in moments if moment is not None and moment > now_ns), default=None)
 
     def _ask(self, connection: BrokerConnection, now_ns: int) -> None:
@@ -106,8 +109,7 @@ class Control:
             return
         changes = self._metadata.on_response(response, now_ns)
         if changes.rebootstrap:
-            # What leads where may be another cluster's by now.
-            self._publish(self._rebootstrap(now_ns, "the cluster asks for it"))
+            self._start_over(now_ns, "the cluster asks for it")
         elif isinstance(changes.error, KafkaProtocolError):
             connection.close(f"Metadata: {message_of(changes.error)}")  # another broker may know better
         elif changes.error is not None:
@@ -130,6 +132,11 @@ class Control:
         """What is queued stays with the leaders known last: they may come back before there is news."""
         if self._metadata.rebootstrap_due(now_ns, self._brokers.no_node_available(now_ns)):
             self._rebootstrap(now_ns, "no known broker can be reached")
+
+    def _start_over(self, now_ns: int, reason: str) -> None:
+        """The brokers may be another cluster's by now: nothing more for them, and nothing more from them (KIP-1102)."""
+        self._brokers.disconnect("starting over from the bootstrap servers")
+        self._publish(self._rebootstrap(now_ns, reason))
 
     def _rebootstrap(self, now_ns: int, reason: str) -> MetadataChanges:
         if not self._metadata.snapshot.is_bootstrap:

@@ -9,7 +9,6 @@ Only ``wait_for_topic`` wakes the sender. Every point in time is an int in nanos
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,10 +29,9 @@ from .protocol.metadata import MetadataResponse, MetadataTopic
 
 __all__ = ["NEVER", "ClusterSnapshot", "MetadataCache", "MetadataChanges", "TopicRoute"]
 
-_logger = logging.getLogger(__name__)
-
 _NS_PER_MS = 1_000_000
 _WAIT_SLICE_NS = 50 * _NS_PER_MS
+_SHORTEST_TRIGGER_MS = 100  # bootstrap servers, too, need some time to answer
 _EPOCHS_RELIABLE_VERSION = 9
 _REBOOTSTRAP_REQUIRED = 129
 
@@ -92,7 +90,7 @@ class MetadataCache:
         self._max_age_ns = max_age_ms * _NS_PER_MS
         self._max_idle_ns = max_idle_ms * _NS_PER_MS
         self._rebootstrap_enabled = rebootstrap_enabled
-        self._rebootstrap_trigger_ns = rebootstrap_trigger_ms * _NS_PER_MS
+        self._rebootstrap_trigger_ns = max(rebootstrap_trigger_ms, _SHORTEST_TRIGGER_MS) * _NS_PER_MS
         self._clock = clock
         self._wake = wake
         self._last_used_ns = last_used_ns
@@ -318,6 +316,12 @@ class MetadataCache:
             since_ns = self._attempts_since_ns
             late = since_ns is not None and now_ns - since_ns >= self._rebootstrap_trigger_ns
             return late or (no_node_available and not self.snapshot.is_bootstrap)
+
+    def overdue_at_ns(self) -> int | None:
+        """When an answer will have been missed for ``rebootstrap_trigger_ms`` (KIP-1102), None while none is."""
+        with self._condition:
+            since_ns = self._attempts_since_ns if self._rebootstrap_enabled and not self._closed else None
+            return None if since_ns is None else since_ns + self._rebootstrap_trigger_ns
 
     def rebootstrap(self, now_ns: int) -> MetadataChanges:
         """Forget the brokers and every epoch, keep the partition counts, ask the bootstrap servers at once."""

@@ -98,8 +98,8 @@ class Wire:
         """All events so far, oldest first; never blocks."""
     def connect(self, node: int, fd: int, version: int, correlation: int) -> None:
         """Hand over a connected, non-blocking socket (the descriptor is the wire's from now on)."""
-    def forget_connection(self, node: int) -> None:
-        """Nobody is connecting to the node any more: report NEED_CONNECTION again when there is need."""
+    def forget_connection(self, node: int, reason: str | None = None) -> None:
+        """Nobody is connecting to the node any more: report NEED_CONNECTION again; with a reason, disconnect too."""
     def explain(self, node: int, text: str) -> None:
         """Why there is no connection to the node; batches that expire say so."""
     def throttle(self, node: int, ms: int) -> None:

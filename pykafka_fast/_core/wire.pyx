@@ -255,10 +255,10 @@ cdef class Wire:
         command.correlation = correlation
         pkf_wire_command(self.c, command)
 
-    def forget_connection(self, int node):
-        """Nobody is connecting to the node any more: report NEED_CONNECTION again when there is need."""
+    def forget_connection(self, int node, str reason=None):
+        """Nobody is connecting to the node any more: report NEED_CONNECTION again; with a reason, disconnect too."""
         cdef pkf_command *command = new_command(PKF_COMMAND_FORGET)
-        command.node = node
+        command.node, command.text = node, copied(reason)
         pkf_wire_command(self.c, command)
 
     def explain(self, int node, str text not None):

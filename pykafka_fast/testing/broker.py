@@ -40,7 +40,7 @@ class EmbeddedBroker(Faults):
 
     Args:
         topics: topic names with their number of partitions.
-        brokers: number of nodes; their ids count from 1. The leaders of a topic are spread over them.
+        brokers: number of nodes. The leaders of a topic are spread over them.
         auto_create: partitions of a topic that comes into being when a client asks for its metadata; 0 for never.
         port: port of the first node, the next ones follow; 0 lets the system choose.
         max_message_bytes: size limit of a batch.
@@ -49,6 +49,9 @@ class EmbeddedBroker(Faults):
         strict_records: check every record when it is appended (about 1 us each); with False the records of a batch
             are looked at when :attr:`violations` is read, which makes a faster broker.
         require_known_producer: answer UNKNOWN_PRODUCER_ID as brokers before 2.5 do (KIP-360).
+        first_node: the id the node ids count from.
+        strangers: this cluster takes another one's place, so producers may come with ids, sequences and topic ids
+            that were given to them there; without, that is a violation.
 
     Raises:
         OSError: the port is in use.
@@ -68,13 +71,15 @@ class EmbeddedBroker(Faults):
         log_append_time: bool = False,
         strict_records: bool = True,
         require_known_producer: bool = False,
+        first_node: int = 1,
+        strangers: bool = False,
     ) -> None:
         if brokers < 1:
             raise ValueError(f"brokers must be at least 1, not {brokers!r}")
         if topics is not None and not isinstance(topics, Mapping):
             raise TypeError(f"topics must map names to numbers of partitions, as {{'events': 3}}, not be {topics!r}")
-        policy = LogPolicy(max_message_bytes, log_append_time, strict_records, require_known_producer)
-        nodes = [Node(number, _HOST, 0) for number in range(1, brokers + 1)]
+        policy = LogPolicy(max_message_bytes, log_append_time, strict_records, require_known_producer, strangers)
+        nodes = [Node(number, _HOST, 0) for number in range(first_node, first_node + brokers)]
         self._cluster = Cluster(nodes, policy, auto_create)
         for name, partitions in (topics or {}).items():
             self._cluster.create_topic(name, partitions)

@@ -24,12 +24,14 @@ class LogPolicy:
         log_append_time: the broker's clock replaces the producer's timestamps.
         strict_records: check every record when it is appended; otherwise when somebody asks.
         require_known_producer: UNKNOWN_PRODUCER_ID for a producer that starts past 0, as before Kafka 2.5.
+        strangers: producers may have their ids and topic ids from another cluster.
     """
 
     max_message_bytes: int = 1_048_588
     log_append_time: bool = False
     strict_records: bool = True
     require_known_producer: bool = False
+    strangers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class PartitionLog:
             if duplicate is not None:
                 return AppendResult(duplicate.base_offset, duplicate.timestamp, True, tuple(remarks))
             self.producers.check(header, connection, policy.require_known_producer)
-            if self.producers.starts_late(header):
+            if self.producers.starts_late(header) and not policy.strangers:
                 remarks.append(
                     f"producer {header.producer_id} starts at sequence {header.base_sequence}: a partition that does "
                     "not know it accepts that, but what was before is lost"

@@ -105,7 +105,8 @@ def _produce(
 def _check_target(context: Context, asked: TopicProduceRequest, partition: Partition | None) -> None:
     by_id = context.version >= _TOPIC_ID_VERSION
     if by_id and context.cluster.topic_by_id(asked.topic_id) is None:
-        issued = context.cluster.was_issued(asked.topic_id) or not any(asked.topic_id)
+        strangers = context.cluster.policy.strangers
+        issued = strangers or context.cluster.was_issued(asked.topic_id) or not any(asked.topic_id)
         raise BatchError(Code.UNKNOWN_TOPIC_ID, "a topic id nobody was ever given", violation=not issued)
     code = check_leadership(partition, context.node.node_id)
     if code != Code.NONE:
@@ -139,7 +140,8 @@ def _check_claims(context: Context, header: BatchHeader) -> None:
     """Check what the batch says against the request and the cluster."""
     if header.codec == _ZSTD and context.version < _ZSTD_VERSION:
         raise BatchError(Code.UNSUPPORTED_COMPRESSION_TYPE, f"zstd in Produce v{context.version}, allowed from v7 on")
-    if header.producer_id >= 0 and not context.cluster.knows_producer_id(header.producer_id):
+    known = context.cluster.policy.strangers or context.cluster.knows_producer_id(header.producer_id)
+    if header.producer_id >= 0 and not known:
         raise BatchError(Code.UNKNOWN_PRODUCER_ID, f"producer id {header.producer_id} was never given to anybody")
 
 

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters that are replaced under a producer: brokers with other ids, at the same addresses or at others."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pykafka_fast import KafkaProducer
+from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast.protocol.api import ApiKey
+from pykafka_fast.protocol.header import encode_response
+from pykafka_fast.protocol.metadata import MetadataResponse
+from pykafka_fast.testing import EmbeddedBroker
+from tests.path.conftest import Make, StartBroker
+from tests.path.test_outage import free_address
+from tests.path.test_retry import outcomes
+
+TIMEOUT_S = 20.0
+QUICK: dict[str, Any] = {
+    "linger_ms": 0, "retry_backoff_ms": 10, "retry_backoff_max_ms": 50, "reconnect_backoff_ms": 10,
+    "reconnect_backoff_max_ms": 50,
+}  # fmt: skip
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def port_of(address: str) -> int:
+    return int(address.split(",")[0].rpartition(":")[2])
+
+
+def values(broker: EmbeddedBroker, topic: str = "t") -> list[bytes | None]:
+    return sorted(record.value or b"" for record in broker.records(topic))
+
+
+def send(producer: KafkaProducer, name: str, count: int = 20) -> tuple[list[Any], list[bytes]]:
+    sent = [b"%s-%02d" % (name.encode(), number) for number in range(count)]
+    return [producer.send("t", value, partition=number % 4) for number, value in enumerate(sent)], sent
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+@pytest.mark.parametrize("first_node", [1, 7])
+def test_broker_replaced_at_the_same_address(
+    first_node: int, idempotent: bool, start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new cluster with another id, other topic ids, perhaps another node id, where the old one was."""
+    old = start_broker()
+    producer = make(old, **QUICK, enable_idempotence=idempotent)
+    assert outcomes(send(producer, "old")[0]) == [None] * 20
+    port = port_of(old.address)
+    old.close()
+    futures, sent = send(producer, "meanwhile")
+    assert not any(future.is_done for future in futures)
+    new = start_broker(port=port, first_node=first_node, strangers=True)
+    assert outcomes(futures) == [None] * 20
+    more, last = send(producer, "later")
+    assert outcomes(more) == [None] * 20
+    assert values(new) == sorted(sent + last)
+    assert "cluster's id changed" in caplog.text
+
+
+def test_a_node_takes_another_ones_place(start_broker: StartBroker, make: Make) -> None:
+    """Two nodes change addresses: what is sent goes to the node that leads, not to where it was."""
+    old = start_broker(brokers=2)
+    producer = make(old, **QUICK)
+    assert outcomes(send(producer, "old")[0]) == [None] * 20
+    ports = [port_of(address) for address in old.addresses]
+    old.close()
+    futures, sent = send(producer, "meanwhile")
+    # The same ids, the other way round, as far as ports can be chosen: node 2 is where node 1 was.
+    new = start_broker(brokers=1, first_node=2, port=ports[0], strangers=True)
+    assert outcomes(futures) == [None] * 20
+    assert values(new) == sent
+    assert {request.node for request in new.requests_of("Produce")} == {2}
+
+
+class TestAllBrokersReplaced:
+    """KIP-899: none of the known brokers is there any more, the bootstrap servers know others."""
+
+    def test_rebootstrap(self, start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "pykafka_fast")
+        old, address = start_broker(brokers=2), free_address()
+        producer = make(f"{address},{old.addresses[0]}", **QUICK)
+        assert outcomes(send(producer, "old")[0]) == [None] * 20
+        old.close()
+        futures, sent = send(producer, "meanwhile")
+        new = start_broker(brokers=2, first_node=11, port=port_of(address), strangers=True)
+        assert outcomes(futures) == [None] * 20
+        assert values(new) == sent
+        assert "Starting over from the bootstrap servers" in caplog.text
+
+    def test_none_stays_with_the_brokers_it_knows(self, start_broker: StartBroker, make: Make) -> None:
+        old, address = start_broker(brokers=2), free_address()
+        options = {**QUICK, "delivery_timeout_ms": 1000, "request_timeout_ms": 500}
+        producer = make(f"{address},{old.addresses[0]}", **options, metadata_recovery_strategy="none")
+        assert outcomes(send(producer, "old")[0]) == [None] * 20
+        old.close()
+        new = start_broker(brokers=2, first_node=11, port=port_of(address), strangers=True)
+        errors = outcomes(send(producer, "lost")[0])
+        assert {type(error) for error in errors} == {KafkaTimeoutError}
+        assert new.requests == []
+        again = start_broker(port=port_of(old.address), strangers=True)
+        deadline = time.monotonic() + TIMEOUT_S
+        while outcomes([producer.send("t", b"back", partition=0)]) != [None]:
+            assert time.monotonic() < deadline
+        assert again.record_count("t") == 1
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_rebootstrap_required(idempotent: bool, start_broker: StartBroker, make: Make) -> None:
+    """KIP-1102, error 129: every connection is closed, what was in flight counts as unanswered, all begins anew."""
+    old = start_broker()
+    address = free_address()
+    producer = make(f"{address},{old.address}", **QUICK, enable_idempotence=idempotent)
+    assert outcomes(send(producer, "old")[0]) == [None] * 20
+    old.hold("Produce")
+    in_flight = producer.send("t", b"in flight", partition=0)
+    old.wait(lambda it: it.record_count("t") == 21)
+    new = start_broker(first_node=11, port=port_of(address), strangers=True)
+    old.fail("Metadata", 129, times=None)
+    producer._lifecycle._sender.request_metadata()
+    futures, sent = send(producer, "meanwhile")
+    assert outcomes([in_flight, *futures]) == [None] * 21
+    assert values(new) == sorted([*sent, b"in flight"])
+    wait_until(lambda: old._server.call(lambda: len(old._server._connections)) == 0)
+
+
+def test_rebootstrap_required_is_a_failure_without_the_strategy(start_broker: StartBroker, make: Make) -> None:
+    broker = start_broker()
+    producer = make(broker, **QUICK, metadata_recovery_strategy="none")
+    assert outcomes(send(producer, "old")[0]) == [None] * 20
+    connections = {request.connection for request in broker.requests}
+    rule = broker.fail("Metadata", 129, times=3)
+    producer._lifecycle._sender.request_metadata()
+    broker.wait(lambda _: rule.is_over, TIMEOUT_S)
+    assert outcomes(send(producer, "later")[0]) == [None] * 20
+    assert {request.connection for request in broker.requests} == connections
+
+
+def nobody(correlation_id: int, reply: bytes) -> bytes:
+    """An answer to Metadata v13 that names no broker."""
+    return encode_response(ApiKey.METADATA, 13, correlation_id, MetadataResponse().encode(13))
+
+
+BAD_ANSWERS: dict[str, Callable[[EmbeddedBroker], object]] = {
+    "silence": lambda broker: broker.silence("Metadata", times=None),
+    "half answers": lambda broker: broker.cut(when=6, api="Metadata", times=1_000_000),
+    "no brokers": lambda broker: broker.reply_bytes("Metadata", nobody, times=None),
+}
+
+
+@pytest.mark.parametrize("how", BAD_ANSWERS)
+def test_no_good_answer_for_too_long(how: str, start_broker: StartBroker, make: Make) -> None:
+    """KIP-1102: known brokers are there, but none has given good metadata for the trigger's time."""
+    old, address = start_broker(), free_address()
+    options = {**QUICK, "metadata_recovery_rebootstrap_trigger_ms": 500, "metadata_max_age_ms": 200}
+    producer = make(f"{address},{old.address}", **options)
+    assert outcomes(send(producer, "old")[0]) == [None] * 20
+    BAD_ANSWERS[how](old)
+    new = start_broker(first_node=11, port=port_of(address), strangers=True)
+    metadata = producer._lifecycle.metadata
+    wait_until(lambda: {broker.node_id for broker in metadata.snapshot.brokers()} == {11})
+    futures, sent = send(producer, "later")
+    assert outcomes(futures) == [None] * 20
+    assert values(new) == sent
+    assert old.record_count("t") == 20
+    wait_until(lambda: old._server.call(lambda: len(old._server._connections)) == 0)
