@@ -7,26 +7,27 @@ most once, and not at all unless its error says that it may be; all memory is ba
 
 from __future__ import annotations
 
-import os
 import random
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from pykafka_fast import KafkaProducer
 from pykafka_fast.testing import EmbeddedBroker
-from tests.ledger import Ledger, check
 from tests.path.conftest import check_balance, threads_of
+from tests.stress.conftest import SECONDS
 from tools.readback import read_topic
+from tools.soak.audit import Audit
+from tools.soak.clients import OurClient
+from tools.soak.journal import Outcome
+from tools.soak.workload import Workload, settle
 
 pytestmark = pytest.mark.stress
 
-SECONDS = float(os.environ.get("STRESS_SECONDS", "12"))
 PARTITIONS = 6
 THREADS = 8
+RATE = 6_000
 # Behind a batch that expired there may be one that was written: it is tried again under its old sequence, and if the
 # broker refuses that, it was not.
 REFUSED_SEQUENCE = "answered OUT_OF_ORDER_SEQUENCE_NUMBER"
@@ -105,75 +106,39 @@ class Faults:
         return f"throttled for {ms} ms"
 
 
-class Sending(threading.Thread):
-    """One thread's share, until told to stop."""
-
-    def __init__(self, producer: KafkaProducer, number: int, rng: random.Random, stop: threading.Event) -> None:
-        super().__init__(name=f"stress-{number}")
-        self.ledger = Ledger(producer, "t", f"{number}")
-        self.failure: BaseException | None = None
-        self._rng = rng
-        self._stop_sending = stop
-
-    def run(self) -> None:
-        try:
-            while not self._stop_sending.is_set():
-                self._burst()
-        except BaseException as error:
-            self.failure = error
-
-    def _burst(self) -> None:
-        for _ in range(self._rng.randint(1, 60)):
-            padding = self._rng.choice([0, 10, 100, 1000, 5000]) if self._rng.random() < 0.3 else 20
-            future = self.ledger.send(partition=self._rng.randrange(PARTITIONS), padding=padding)
-        if self._rng.random() < 0.1:
-            with suppress(Exception):
-                future.get(timeout=0.01)
-        time.sleep(self._rng.uniform(0, 0.02))
-
-
-def play(seed: int, may_expire: bool, **options: object) -> tuple[int, int]:
-    """One run; how many records were sent, and how many of them failed."""
+def play(folder: Path, seed: int, may_expire: bool, **options: object) -> Audit:
+    """One run; what the audit counted."""
     rng = random.Random(seed)
     with EmbeddedBroker(topics={"t": PARTITIONS}, brokers=3, max_message_bytes=60_000) as broker:
-        producer = KafkaProducer(
-            bootstrap_servers=broker.address, retry_backoff_ms=5, retry_backoff_max_ms=50, reconnect_backoff_ms=5,
-            reconnect_backoff_max_ms=50, linger_ms=rng.choice([0, 1, 5]), batch_size=rng.choice([500, 4000, 16_384]),
-            buffer_memory=rng.choice([256 << 10, 2 << 20]), max_block_ms=2000, **options)  # type: ignore[arg-type]
-        stop = threading.Event()
-        threads = [Sending(producer, n, random.Random(rng.random()), stop) for n in range(THREADS)]
-        for thread in threads:
-            thread.start()
+        client = OurClient(broker.address, "t", {
+            "retry_backoff_ms": 5, "retry_backoff_max_ms": 50, "reconnect_backoff_ms": 5,
+            "reconnect_backoff_max_ms": 50, "linger_ms": rng.choice([0, 1, 5]),
+            "batch_size": rng.choice([500, 4000, 16_384]),
+            "buffer_memory": rng.choice([256 << 10, 2 << 20]), "max_block_ms": 2000, **options})
+        work = Workload(client, folder, partitions=PARTITIONS, threads=THREADS, rate=RATE, seed=seed)
         Faults(broker, rng).run(SECONDS)
-        stop.set()
         broker.clear()
-        for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive()
-            assert thread.failure is None
-        producer.flush(timeout=30)
-        producer.close(timeout=10)
-        check_balance(producer)
-        assert threads_of(producer) == []
-        check(read_topic(broker.address, "t"), *(thread.ledger for thread in threads))
+        problems = work.finish(60)
+        check_balance(client.producer)
+        assert threads_of(client.producer) == []
+        audit = Audit(seed)
+        for record in read_topic(broker.address, "t"):
+            audit.see(record.partition, record.offset, record.value)
+        settle(audit, folder)
+        assert problems + audit.problems() == []
         assert [problem for problem in broker.violations if not (may_expire and REFUSED_SEQUENCE in problem)] == []
-        return sum(len(t.ledger.entries) for t in threads), sum(len(t.ledger.failures()) for t in threads)
-
-
-def drawn() -> int:
-    seed = int(os.environ.get("STRESS_SEED", "0")) or random.randrange(1, 1 << 32)
-    print(f"STRESS_SEED={seed}")
-    return seed
+    print(f"{work.sent} records, {work.errors}")
+    assert work.sent == sum(audit.outcomes.values()) > 1000
+    return audit
 
 
 @pytest.mark.timeout(SECONDS + 110)
-def test_nothing_fails_for_good() -> None:
-    sent, failed = play(drawn(), False, request_timeout_ms=1000, delivery_timeout_ms=60_000)
-    assert sent > 1000
-    assert failed <= sent // 100  # only of sends that waited for memory too long
+def test_nothing_fails_for_good(tmp_path: Path, seed: int) -> None:
+    audit = play(tmp_path, seed, False, request_timeout_ms=1000, delivery_timeout_ms=60_000)
+    acknowledged = audit.outcomes[Outcome.ACKNOWLEDGED]
+    assert audit.outcomes.total() - acknowledged <= acknowledged // 100  # only sends that waited for memory too long
 
 
 @pytest.mark.timeout(SECONDS + 110)
-def test_records_that_expire_are_told_of() -> None:
-    sent, _ = play(drawn(), True, request_timeout_ms=200, delivery_timeout_ms=400)
-    assert sent > 1000
+def test_records_that_expire_are_told_of(tmp_path: Path, seed: int) -> None:
+    play(tmp_path, seed, True, request_timeout_ms=200, delivery_timeout_ms=400)
