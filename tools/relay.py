@@ -129,13 +129,14 @@ class Relay:
 
     # Orders
 
-    def open(self, target: str) -> str:
-        """A new link to host:port; the host:port where it listens."""
+    def open(self, target: str, at: str = "127.0.0.1") -> str:
+        """A new link to host:port; the host:port where it listens, without brackets."""
         host, _, port = target.rpartition(":")
-        listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        family = socket.AF_INET6 if ":" in at else socket.AF_INET
+        listener = socket.create_server((at, 0), family=family, backlog=BACKLOG)
         listener.setblocking(False)
         self._order(lambda: self._links.append(Link(listener, (host, int(port)))))
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+        return f"{at}:{listener.getsockname()[1]}"
 
     def delay(self, link: int, seconds: float) -> None:
         """Let every byte wait, in each direction; 0 ends that."""

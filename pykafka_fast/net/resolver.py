@@ -13,6 +13,8 @@ from ..errors import KafkaConnectionError
 
 __all__ = ["Address", "Resolution", "Resolver"]
 
+_MAX_PORT = 65_535
+
 
 class Address(NamedTuple):
     """One socket address of a broker.
@@ -82,6 +84,10 @@ class Resolver:
         callbacks = self._waiting.setdefault(key, [])
         callbacks.append(callback)
         if len(callbacks) > 1:
+            return
+        if not 0 < port <= _MAX_PORT:  # getaddrinfo would cut it to 16 bits
+            error = KafkaConnectionError(f"{host}:{port}: a port is a number from 1 to {_MAX_PORT}")
+            self._post(key, Resolution(host, port, (), error))
             return
         literal = None if canonical else self._literal(host, port)
         if literal:
