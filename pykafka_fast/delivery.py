@@ -33,7 +33,7 @@ class DeliveryThread:
         self._accumulator = accumulator
         self._deliveries = Deliveries(
             accumulator, interceptors.on_acknowledgement if interceptors.acknowledges else None)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._name = name
         self._thread: threading.Thread | None = None
         set_starter(accumulator, self.ensure_started)
@@ -45,8 +45,12 @@ class DeliveryThread:
         with self._lock:
             if self._thread is None:
                 thread = threading.Thread(target=_run, args=(self._deliveries,), name=self._name, daemon=True)
-                thread.start()
                 self._thread = thread
+                try:
+                    thread.start()
+                except RuntimeError:  # not for Ctrl-C: the thread runs then
+                    self._thread = None
+                    raise
 
     def is_current(self) -> bool:
         """Whether the caller is this thread, so a callback or an interceptor."""

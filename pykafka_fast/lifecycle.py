@@ -83,10 +83,13 @@ class Lifecycle:
         self.metadata: MetadataCache = self._sender.metadata
         self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery")
         self._metrics = MetricsWindow(config.metrics_num_samples, config.metrics_sample_window_ms)
-        self._metrics_lock = threading.Lock()
+        self._metrics_lock = threading.RLock()
         self._send_errors: Counter[str] = Counter()
         self._flush_ns = 0
-        self._close_lock = threading.Lock()
+        # Of these locks a thread may find itself the holder: in a signal handler, which may call anything.
+        self._close_lock = threading.RLock()
+        self._closing = False
+        self._orphaned = False
         self._started = False
         self._ended = False
 
@@ -155,12 +158,22 @@ class Lifecycle:
         if not self._take_close_lock(deadline):
             return  # another thread is closing and has not finished in our time
         try:
+            self._close_locked(deadline)
+        finally:
+            self._close_lock.release()
+
+    def _close_locked(self, deadline: float) -> None:
+        if self._closing:  # in a signal handler, in the midst of a close() that goes on when the handler returns
+            self._drain(deadline)
+            return
+        self._closing = True
+        try:
             if self._ended:
                 self.delivery.close(_seconds_until(deadline))  # an earlier close() may not have had the time
             else:
                 self._end(deadline)
         finally:
-            self._close_lock.release()
+            self._closing = False
 
     def _take_close_lock(self, deadline: float) -> bool:
         if self.delivery.is_current():

@@ -111,7 +111,7 @@ class Sender:
             on_verdict=self._on_verdict,
         )
         self._thread: threading.Thread | None = None
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._stopping = False
         self._drained = threading.Event()
         self._handlers: dict[EventKind, Callable[[Event], None]] = {
@@ -168,6 +168,7 @@ class Sender:
             set_ceiling=lambda topic, size: self._accumulator.topic(topic).set_batch_ceiling(size),
             clock=self._clock,
             publish=self._on_new_leader,
+            on_fatal=lambda event: self._refuse_sends(exception_for(event.code, event.text)),
         )
 
     # Any thread
@@ -196,8 +197,12 @@ class Sender:
                 return
             self._wire.start()
             thread = threading.Thread(target=self._run, name=f"{self._config.client_id}-sender", daemon=True)
-            thread.start()
             self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError:  # not for Ctrl-C: the thread runs then
+                self._thread = None
+                raise
 
     def wake(self) -> None:
         """Have the thread look around now."""
@@ -311,11 +316,14 @@ class Sender:
         self._wakeup.close()
         self._drained.set()
 
-    def _set_fatal(self, error: KafkaError) -> None:
+    def _refuse_sends(self, error: KafkaError) -> None:
         if self._fatal is None:
             _logger.error("The producer cannot go on: %s", error)
             self._fatal = error
         self._accumulator.close()
+
+    def _set_fatal(self, error: KafkaError) -> None:
+        self._refuse_sends(error)
         self._wire.abort(code_of(error), message_of(error))
         self.metadata.set_fatal(error)
 

@@ -221,7 +221,7 @@ def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make) 
     future = producer.send("t", b"x")
     patient = threading.Thread(target=producer.close)
     patient.start()
-    while not producer._lifecycle._close_lock.locked():
+    while not producer._lifecycle._closing:
         time.sleep(0.001)
     assert timed(lambda: producer.close(timeout=0.2)) < 1.5
     broker.release()
@@ -255,7 +255,7 @@ def test_in_a_callback_while_another_thread_closes(broker: EmbeddedBroker, make:
     producer.send("t", b"x", on_delivery=callback)
     thread = threading.Thread(target=producer.close)
     thread.start()
-    while not producer._lifecycle._close_lock.locked():
+    while not producer._lifecycle._closing:
         time.sleep(0.001)
     closing.set()
     thread.join(5)
