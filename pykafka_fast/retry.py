@@ -80,12 +80,13 @@ _BUMP = Rule(Action.BUMP_EPOCH, Action.FAIL)
 _FATAL = Rule(Action.FATAL, Action.FAIL)
 _DONE = Rule(Action.DONE, Action.DONE)
 
+# 3, 6 and 56 also come when the broker stopped leading while a written batch waited for the other replicas.
 # 13 stands for a connection that was lost: whether the request had left is known better than by its number.
 _ROWS: tuple[tuple[Rule, tuple[int, ...]], ...] = (
     (_RETRY, (2, 14, 15, 16, 19, 41, 51, 70, 71, 75, 78, 88, 89, 106, 122, 123, 133)),
     (_RETRY_IN_DOUBT, (7, 20)),
-    (_REFRESH, (3, 5, 6, 9, 13, 72, 74, 80, 83, 84, 100, 103)),
-    (_REFRESH_IN_DOUBT, (56,)),
+    (_REFRESH, (5, 9, 13, 72, 74, 80, 83, 84, 100, 103)),
+    (_REFRESH_IN_DOUBT, (3, 6, 56)),
     (_SPLIT, (MESSAGE_TOO_LARGE,)),
     (_BUMP, (OUT_OF_ORDER_SEQUENCE_NUMBER, UNKNOWN_PRODUCER_ID)),
     (_FATAL, (31, 35, 53, 90)),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ._core.wire import Event, ParkedBatch, Wire
 from .cluster import Broker, LeaderUpdate, MetadataChanges
-from .errors import InvalidRecordError
+from .errors import InvalidRecordError, TopicAuthorizationFailedError
 from .metadata import MetadataCache
 from .retry import Action, Decision, decide, description, split_size
 
@@ -24,6 +24,14 @@ NOT_LEADER_OR_FOLLOWER = 6
 FENCED_LEADER_EPOCH = 74
 _CEILING_AGE_NS = 300_000_000_000
 _MOVED = (NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH)
+
+
+def _explanation(batch: ParkedBatch, outcome: Event) -> str | None:
+    """What the broker says, and what it does not say: which topic the user may not write to."""
+    if outcome.code != TopicAuthorizationFailedError.errno:
+        return outcome.text
+    said = f": {outcome.text}" if outcome.text else ""
+    return f"not authorized to write to topic {batch.topic!r}{said}"
 
 
 class Settlement:
@@ -40,6 +48,8 @@ class Settlement:
         set_ceiling: topic and size: its batches are not to grow beyond that.
         clock: monotonic nanoseconds.
         publish: passes on what a new leader changes.
+        on_fatal: told of an outcome that ends the producer, before the batch's records fail: whoever learns from them
+            finds it ended.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class Settlement:
         set_ceiling: Callable[[str, int], None],
         clock: Callable[[], int],
         publish: Callable[[MetadataChanges], None],
+        on_fatal: Callable[[Event], None],
     ) -> None:
         self._wire = wire
         self._metadata = metadata
@@ -66,6 +77,7 @@ class Settlement:
         self._set_ceiling = set_ceiling
         self._clock = clock
         self._publish = publish
+        self._on_fatal = on_fatal
         self._endpoints: dict[int, Broker] = {}
         self._ceilings: dict[str, tuple[int, int]] = {}  # topics that refused batches for their size: size and time
 
@@ -91,6 +103,8 @@ class Settlement:
             self._metadata.request_update()
         _logger.debug("%s-%d: %d records came back with %s: %s", batch.topic, batch.partition, batch.count,
                       description(outcome.code, outcome.text), decision.action.value)  # fmt: skip
+        if decision.action is Action.FATAL:
+            self._on_fatal(outcome)
         self._carry_out(batch, outcome, decision, is_moved)
         return decision.action
 
@@ -146,7 +160,7 @@ class Settlement:
         if len(outcome.record_errors) > 1:
             assert InvalidRecordError.errno is not None
             code = InvalidRecordError.errno
-        self._wire.fail(batch, code, outcome.text, in_doubt, outcome.record_errors)
+        self._wire.fail(batch, code, _explanation(batch, outcome), in_doubt, outcome.record_errors)
 
     def _merge_leader(self, batch: ParkedBatch, outcome: Event) -> bool:
         """Whether the response named a leader this batch has not been sent to (KIP-951)."""

@@ -57,6 +57,20 @@ def test_retries_used_up(world: World) -> None:
     assert told(world, parked(7, batch, text="slow")) == ("fail", batch, 7, "slow", True, [])
 
 
+@pytest.mark.parametrize("code", [31, 35, 53, 90])
+def test_whoever_learns_of_a_fatal_error_finds_the_producer_ended(world: World, code: int) -> None:
+    closed_when_told: list[bool] = []
+    fail = world.wire.fail
+
+    def note(*args: object) -> None:
+        closed_when_told.append(world.accumulator.closed and world.sender.fatal is not None)
+        fail(*args)
+
+    world.wire.fail = note  # type: ignore[attr-defined]
+    world.tell(parked(code))
+    assert closed_when_told == [True]
+
+
 def test_expired_while_it_was_away(world: World) -> None:
     batch = FakeBatch(age_ms=120_000)
     assert told(world, parked(7, batch))[:3] == ("fail", batch, 7)
