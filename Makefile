@@ -4,6 +4,8 @@
 #   make test [ARGS="-k word"]          every suite, real Kafka included; ends with pytest's summary
 #   make bench [ARGS="..."]             the benchmarks, in full
 #   make soak [ARGS="..."]              10,000,000 records through 50 kill -9 of three Kafka nodes, all audited: 20 minutes
+#   make fuzz                           hostile bytes at every parser, in turns, until something is found; fresh seeds,
+#                                       printed. A turn is some minutes; PKF_SEED and HOSTILE_SEED repeat one
 #   make lint                           ruff, mypy, cython-lint, clang-format: the lint part of `make test` alone
 #   make format                         put C files and imports into the shape `make lint` wants
 #   make debug [ARGS="..."]             build with the C library's own checks and run what needs no Java; the next
@@ -18,7 +20,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 BROKER ?= embedded
 ARGS ?=
 
-.PHONY: demo test bench soak lint format debug build clean java
+.PHONY: demo test bench soak fuzz lint format debug build clean java
 
 test: build java
 	$(PY) -m pytest tests benchmarks --quick $(ARGS)
@@ -31,6 +33,10 @@ bench: build java
 
 soak: build java
 	$(PY) -m tools.soak $(ARGS)
+
+fuzz: build
+	@set -e; while :; do $(MAKE) -s -C tests/csrc fuzz-turn; \
+		HOSTILE_CASES=400000 HOSTILE_ANSWERS=10000 $(PY) -m pytest -q -s --show-capture=no tests/hostile $(ARGS); done
 
 lint: build
 	$(PY) -m pytest tests/test_lint.py $(ARGS)

@@ -55,7 +55,7 @@ class ProduceAnswer:
             for _ in range(reader.count()):
                 codes.add(cls._decode_partition(reader, version))
             reader.end()
-        answer = cls(codes, reader.int32())
+        answer = cls(codes, reader.int32() if version >= 1 else 0)
         reader.end()
         return answer
 
@@ -63,7 +63,7 @@ class ProduceAnswer:
     def _decode_partition(reader: MessageReader, version: int) -> int:
         reader.int32()
         code = reader.int16()
-        reader.raw(24 if version >= 5 else 16)
+        reader.raw(24 if version >= 5 else 16 if version >= 2 else 8)
         if version >= 8:
             for _ in range(reader.count()):
                 reader.int32()
