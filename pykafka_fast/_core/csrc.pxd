@@ -195,8 +195,6 @@ cdef extern from "pkf_accum.h" nogil:
     ctypedef struct pkf_partition:
         pkf_topic *topic
         int32_t index
-        int32_t last_acked_sequence
-        pkf_batch *unresolved_head
     ctypedef struct pkf_topic_counters:
         uint64_t records_sent
         uint64_t bytes_sent

@@ -47,12 +47,6 @@ class ParkedBatch:
     def is_split(self) -> bool:
         """It is a product of a split."""
     @property
-    def last_acked_sequence(self) -> int:
-        """Of its partition under the current epoch, -1 none; exact while the batch is parked."""
-    @property
-    def is_first_unresolved(self) -> bool:
-        """No earlier batch of the partition waits for its outcome."""
-    @property
     def settled(self) -> bool: ...
 
 class Event:

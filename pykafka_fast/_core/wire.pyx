@@ -131,16 +131,6 @@ cdef class ParkedBatch:
         """It is a product of a split."""
         return self.c.split
 
-    @property
-    def last_acked_sequence(self):
-        """Of its partition under the current epoch, -1 none; exact while the batch is parked."""
-        return self.c.partition.last_acked_sequence
-
-    @property
-    def is_first_unresolved(self):
-        """No earlier batch of the partition waits for its outcome; exact while the batch is parked."""
-        return self.c.partition.unresolved_head == self.c
-
     def __repr__(self):
         return f"<ParkedBatch {self.topic}-{self.partition} of {self.count} records, sequence {self.sequence}>"
 

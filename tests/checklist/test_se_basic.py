@@ -135,7 +135,7 @@ def test_se14_topic_authorization_without_idempotence(broker: EmbeddedBroker, ma
     broker.fail("Produce", 29)
     error = outcome(producer.send("t", b"x", partition=0))
     assert type(error) is errors.TopicAuthorizationFailedError
-    assert "t" in str(error)
+    assert "'t'" in str(error)
     assert not error.in_doubt
     assert offsets(producer.send("t", b"y", partition=0)) == [1]
 

@@ -165,7 +165,7 @@ def test_what_is_parked_tells_about_itself(stage: Stage) -> None:
     assert (event.text, event.topic, event.partition, event.in_doubt) == ("too few", "t", 0, False)
     assert (batch.topic, batch.partition, batch.count, batch.attempts, batch.sequence) == ("t", 0, 3, 0, -1)
     assert 61 < batch.size < 120
-    assert batch.is_first_unresolved
+    assert event.first
     assert not batch.is_split
     assert 0 <= batch.age_ms < 10_000
     assert "3 records" in repr(batch)
