@@ -17,7 +17,6 @@ from pykafka_fast.protocol.header import encode_response
 from pykafka_fast.protocol.metadata import MetadataResponse
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
-from tests.path.test_outage import free_address
 from tests.path.test_retry import outcomes
 
 TIMEOUT_S = 20.0
@@ -36,6 +35,20 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def port_of(address: str) -> int:
     return int(address.split(",")[0].rpartition(":")[2])
+
+
+@pytest.fixture
+def successor(start_broker: StartBroker) -> EmbeddedBroker:
+    """A cluster with two brokers that do not run yet; nobody else can take their ports."""
+    new = start_broker(brokers=2, first_node=11, strangers=True)
+    for node in (11, 12):
+        new.stop_node(node, elect=False)
+    return new
+
+
+def start(broker: EmbeddedBroker) -> None:
+    for node in (11, 12):
+        broker.start_node(node)
 
 
 def values(broker: EmbeddedBroker, topic: str = "t") -> list[bytes | None]:
@@ -86,28 +99,32 @@ def test_a_node_takes_another_ones_place(start_broker: StartBroker, make: Make) 
 class TestAllBrokersReplaced:
     """KIP-899: none of the known brokers is there any more, the bootstrap servers know others."""
 
-    def test_rebootstrap(self, start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    def test_rebootstrap(
+        self, start_broker: StartBroker, successor: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.INFO, "pykafka_fast")
-        old, address = start_broker(brokers=2), free_address()
-        producer = make(f"{address},{old.addresses[0]}", **QUICK)
+        old = start_broker(brokers=2)
+        producer = make(f"{successor.addresses[0]},{old.addresses[0]}", **QUICK)
         assert outcomes(send(producer, "old")[0]) == [None] * 20
         old.close()
         futures, sent = send(producer, "meanwhile")
-        new = start_broker(brokers=2, first_node=11, port=port_of(address), strangers=True)
+        start(successor)
         assert outcomes(futures) == [None] * 20
-        assert values(new) == sent
+        assert values(successor) == sent
         assert "Starting over from the bootstrap servers" in caplog.text
 
-    def test_none_stays_with_the_brokers_it_knows(self, start_broker: StartBroker, make: Make) -> None:
-        old, address = start_broker(brokers=2), free_address()
+    def test_none_stays_with_the_brokers_it_knows(
+        self, start_broker: StartBroker, successor: EmbeddedBroker, make: Make
+    ) -> None:
+        old = start_broker(brokers=2)
         options = {**QUICK, "delivery_timeout_ms": 1000, "request_timeout_ms": 500}
-        producer = make(f"{address},{old.addresses[0]}", **options, metadata_recovery_strategy="none")
+        producer = make(f"{successor.addresses[0]},{old.addresses[0]}", **options, metadata_recovery_strategy="none")
         assert outcomes(send(producer, "old")[0]) == [None] * 20
         old.close()
-        new = start_broker(brokers=2, first_node=11, port=port_of(address), strangers=True)
+        start(successor)
         errors = outcomes(send(producer, "lost")[0])
         assert {type(error) for error in errors} == {KafkaTimeoutError}
-        assert new.requests == []
+        assert successor.requests == []
         again = start_broker(port=port_of(old.address), strangers=True)
         deadline = time.monotonic() + TIMEOUT_S
         while outcomes([producer.send("t", b"back", partition=0)]) != [None]:
@@ -116,21 +133,22 @@ class TestAllBrokersReplaced:
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-def test_rebootstrap_required(idempotent: bool, start_broker: StartBroker, make: Make) -> None:
+def test_rebootstrap_required(
+    idempotent: bool, start_broker: StartBroker, successor: EmbeddedBroker, make: Make
+) -> None:
     """KIP-1102, error 129: every connection is closed, what was in flight counts as unanswered, all begins anew."""
     old = start_broker()
-    address = free_address()
-    producer = make(f"{address},{old.address}", **QUICK, enable_idempotence=idempotent)
+    producer = make(f"{successor.address},{old.address}", **QUICK, enable_idempotence=idempotent)
     assert outcomes(send(producer, "old")[0]) == [None] * 20
     old.hold("Produce")
     in_flight = producer.send("t", b"in flight", partition=0)
     old.wait(lambda it: it.record_count("t") == 21)
-    new = start_broker(first_node=11, port=port_of(address), strangers=True)
+    start(successor)
     old.fail("Metadata", 129, times=None)
     producer._lifecycle._sender.request_metadata()
     futures, sent = send(producer, "meanwhile")
     assert outcomes([in_flight, *futures]) == [None] * 21
-    assert values(new) == sorted([*sent, b"in flight"])
+    assert values(successor) == sorted([*sent, b"in flight"])
     wait_until(lambda: old._server.call(lambda: len(old._server._connections)) == 0)
 
 
@@ -159,18 +177,20 @@ BAD_ANSWERS: dict[str, Callable[[EmbeddedBroker], object]] = {
 
 
 @pytest.mark.parametrize("how", BAD_ANSWERS)
-def test_no_good_answer_for_too_long(how: str, start_broker: StartBroker, make: Make) -> None:
+def test_no_good_answer_for_too_long(
+    how: str, start_broker: StartBroker, successor: EmbeddedBroker, make: Make
+) -> None:
     """KIP-1102: known brokers are there, but none has given good metadata for the trigger's time."""
-    old, address = start_broker(), free_address()
+    old = start_broker()
     options = {**QUICK, "metadata_recovery_rebootstrap_trigger_ms": 500, "metadata_max_age_ms": 200}
-    producer = make(f"{address},{old.address}", **options)
+    producer = make(f"{successor.address},{old.address}", **options)
     assert outcomes(send(producer, "old")[0]) == [None] * 20
     BAD_ANSWERS[how](old)
-    new = start_broker(first_node=11, port=port_of(address), strangers=True)
+    start(successor)
     metadata = producer._lifecycle.metadata
-    wait_until(lambda: {broker.node_id for broker in metadata.snapshot.brokers()} == {11})
+    wait_until(lambda: {broker.node_id for broker in metadata.snapshot.brokers()} == {11, 12})
     futures, sent = send(producer, "later")
     assert outcomes(futures) == [None] * 20
-    assert values(new) == sent
+    assert values(successor) == sent
     assert old.record_count("t") == 20
     wait_until(lambda: old._server.call(lambda: len(old._server._connections)) == 0)
