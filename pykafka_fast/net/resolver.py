@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+# getaddrinfo() imports it when it is first called; if another thread forks in that moment, the child can never have it.
+import encodings.idna  # noqa: F401
 import socket
 import threading
 from collections import deque
