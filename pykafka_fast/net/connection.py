@@ -18,8 +18,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Sequence
-from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import BrokerResponseError, IllegalStateError, KafkaConnectionError, KafkaError, KafkaProtocolError
 from ..protocol.api import APIS, ApiKey, api_name, negotiate
@@ -30,6 +29,7 @@ from .handshake import ApiVersionsHandshake
 from .in_flight import InFlightRequest, InFlightRequests
 from .options import ConnectionOptions
 from .resolver import Address
+from .state import ConnectionState, Detached, Request
 from .wiredump import WireDump
 
 __all__ = ["BrokerConnection", "ConnectionState", "Detached", "Request"]
@@ -40,37 +40,6 @@ _READS_PER_EVENT = 16
 _MAX_CORRELATION_ID = 0x7FFFFFF0  # the few above are kept for SASL, as Java does
 
 Response = TypeVar("Response")
-
-
-class ConnectionState(Enum):
-    """Where a connection is in its life."""
-
-    CONNECTING = "connecting"
-    CHECKING_API_VERSIONS = "checking API versions"
-    READY = "ready"
-    DETACHED = "detached"
-    CLOSED = "closed"
-
-
-class Request(Protocol):
-    """A message that can be written at any version of its API."""
-
-    def encode(self, version: int) -> bytes:
-        """The body at ``version``."""
-        ...
-
-
-class Detached(NamedTuple):
-    """A ready connection that belongs to somebody else now.
-
-    ``fd`` is a connected, non-blocking socket with nothing unread and nothing unwritten, to be closed by its owner.
-    ``throttle_ms`` is for how long the broker wants to be left alone.
-    """
-
-    fd: int
-    next_correlation_id: int
-    api_versions: dict[int, tuple[int, int]]
-    throttle_ms: int = 0
 
 
 class BrokerConnection:
@@ -88,6 +57,7 @@ class BrokerConnection:
         setup_timeout_ms: how long each address may take to connect (KIP-601: grows with failures, see ReconnectState).
         on_ready: called when ``api_versions`` is known and requests may be submitted.
         on_closed: called once with the reason when the connection has failed or was closed, not when detached.
+        ask_oldest: ask for the versions at the oldest version of that question.
         forget_fd: called with ``fileno()`` right before that number stops being ours (another address is tried, or
             the connection ends), so that the owner unregisters it in time.
         wire_dump: logs messages.
@@ -103,6 +73,7 @@ class BrokerConnection:
         clock: Callable[[], int] = time.monotonic_ns,
         *,
         setup_timeout_ms: int = 10_000,
+        ask_oldest: bool = False,
         on_ready: Callable[[BrokerConnection], None] | None = None,
         on_closed: Callable[[BrokerConnection, KafkaConnectionError], None] | None = None,
         forget_fd: Callable[[int], None] | None = None,
@@ -118,6 +89,8 @@ class BrokerConnection:
         """What the broker speaks; known once READY."""
         self.ended_idle = False
         """Whether the peer, or the system, ended it while it was READY and nothing was in flight."""
+        self.hung_up = False
+        """Whether the peer ended it instead of telling its versions."""
         self.tcp_connected = False
         """Whether TCP came up, whatever happened later."""
         self.throttled_until_ns = 0
@@ -132,7 +105,7 @@ class BrokerConnection:
         self._forget_fd = forget_fd
         self._wire_dump = wire_dump or WireDump(False)
         self._dialer = Dialer(addresses, options)
-        self._handshake = ApiVersionsHandshake(options.software_name, options.software_version)
+        self._handshake = ApiVersionsHandshake(options.software_name, options.software_version, ask_oldest)
         self._socket: socket.socket | None = None
         self._setup_deadline_ns = 0
         self._outgoing = bytearray()
@@ -414,6 +387,7 @@ class BrokerConnection:
 
     def _ended(self, reason: str, cause: BaseException | None = None) -> None:
         if self.state is ConnectionState.CHECKING_API_VERSIONS:
+            self.hung_up = True
             reason += " instead of answering; is this a TLS or SASL listener, or no Kafka broker?"
         self.ended_idle = self.state is ConnectionState.READY and not self._in_flight
         self._fail(reason, cause)

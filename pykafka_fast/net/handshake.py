@@ -23,10 +23,11 @@ class ApiVersionsHandshake:
 
     Args:
         software_name, software_version: told to the broker from v3 on; characters it would refuse are replaced.
+        ask_oldest: begin at v0, with a broker that hung up on our newest.
     """
 
-    def __init__(self, software_name: str, software_version: str) -> None:
-        self.version = APIS[ApiKey.API_VERSIONS].max_version
+    def __init__(self, software_name: str, software_version: str, ask_oldest: bool = False) -> None:
+        self.version = 0 if ask_oldest else APIS[ApiKey.API_VERSIONS].max_version
         """The version to ask at next."""
         self.request = ApiVersionsRequest(_permitted(software_name), _permitted(software_version))
         """What to ask."""

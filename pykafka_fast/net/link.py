@@ -40,6 +40,7 @@ class Network:
         clock: monotonic nanoseconds.
         selector: where connections wait.
         wire_dump: logs messages.
+        ask_oldest: addresses where our newest ApiVersions made the broker hang up, as one may that does not know it.
     """
 
     resolver: Resolver
@@ -51,6 +52,7 @@ class Network:
     clock: Callable[[], int] = time.monotonic_ns
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     wire_dump: WireDump = field(default_factory=WireDump)
+    ask_oldest: set[str] = field(default_factory=set)
     _closed: bool = False
 
     def watch(self, connection: BrokerConnection) -> None:
@@ -229,6 +231,7 @@ class Link:
             self._network.options,
             self._network.clock,
             setup_timeout_ms=self.reconnect.setup_timeout_ms(),
+            ask_oldest=self.address in self._network.ask_oldest,
             on_ready=self._ready,
             on_closed=self._closed,
             forget_fd=self._network.forget,
@@ -246,6 +249,8 @@ class Link:
         if connection is self.connection:
             self.connection = None
             self.ended_idle = connection.ended_idle
+            if connection.hung_up:
+                self._network.ask_oldest ^= {self.address}  # in turn: it may have had another reason
             self._fail(error, connection.tcp_connected)
 
     def _fail(self, error: KafkaConnectionError, tcp_connected: bool) -> None:

@@ -212,3 +212,12 @@ def test_an_upgrade_brings_headers(old: EmbeddedBroker, make: Make) -> None:
     old.start_node(1)
     producer.send("t", b"x", partition=0).get(timeout=20)
     assert producer.send("t", b"x", headers=[("a", b"1")], partition=0).get(timeout=20).offset == 2
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_broker_that_hangs_up_on_our_version_of_the_first_question(
+    broker: EmbeddedBroker, make: Make, reset: bool
+) -> None:
+    broker.cut(api="ApiVersions", when="before_append", reset=reset)
+    assert make(broker).send("t", b"x").get(timeout=20).offset == 0
+    assert [request.version for request in broker.requests_of("ApiVersions")] == [4, 0, 0]

@@ -123,7 +123,8 @@ class FakeConnection:
         self.addresses = addresses
         self.state = ConnectionState.CONNECTING
         self.tcp_connected = False
-        self.ended_idle = False
+        self.ended_idle = self.hung_up = False
+        self.ask_oldest = kwargs["ask_oldest"]
         self.api_versions: dict[int, tuple[int, int]] = {}
         self.throttled_until_ns = 0
         self.last_activity_ns = clock()

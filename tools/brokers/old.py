@@ -10,7 +10,6 @@
 =========  =================  ==========================================================================
 release    runs with          what is different about it
 =========  =================  ==========================================================================
-0.9.0.1    ZooKeeper          knows no ApiVersions; message format v0
 0.10.2.2   ZooKeeper          message formats v0 and v1; no headers, no idempotence
 2.8.2      ZooKeeper          the last that was used with ZooKeeper alone
 3.9.1      KRaft              the last before 4.0
@@ -29,7 +28,7 @@ from tools.brokers import maven
 from tools.brokers.kafka import HERE, RETENTION, START_TIMEOUT, KafkaCluster
 from tools.brokers.processes import Server, free_port, wait_for
 
-RELEASES = ("0.9.0.1", "0.10.2.2", "2.8.2", "3.9.1")
+RELEASES = ("0.10.2.2", "2.8.2", "3.9.1")
 TOPIC_TIMEOUT = 60.0
 
 

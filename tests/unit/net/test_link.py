@@ -201,3 +201,32 @@ class TestWakeup:
         wakeup.close()
         wakeup.signal()
         wakeup.signal()
+
+
+def test_a_broker_that_hangs_up_is_asked_at_the_oldest_version_in_turn(
+    own: Callable[..., Owner], listen: Callable[..., Listener]
+) -> None:
+    """It may not know ours; but it may have been stopped, or may want TLS."""
+    listener = listen()
+    owner = own(listener.port)
+    asked = []
+    for count in range(1, 4):
+        owner.link.open()
+        owner.run_until(lambda: owner.link.connection)
+        peer = listener.accept()
+        owner.run_until(lambda: owner.link.connection.tcp_connected)  # type: ignore[union-attr]
+        asked.append(peer.request()[0].version)
+        peer.close()
+        owner.run_until(lambda: len(owner.failures) == count)  # noqa: B023
+        owner.clock.advance_ms(50)
+    assert asked == [4, 0, 4]
+    for _ in range(2):  # what worked once serves for this address
+        owner.link.open()
+        owner.run_until(lambda: owner.link.connection)
+        peer = listener.accept()
+        owner.run_until(lambda: owner.link.connection.tcp_connected)  # type: ignore[union-attr]
+        assert peer.shake_hands().version == 0
+        owner.run_until(lambda: owner.link.is_ready)
+        owner.link.close()
+        peer.close()
+        owner.clock.advance_ms(50)
