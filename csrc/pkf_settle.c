@@ -334,7 +334,7 @@ static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch
         break;
     case PKF_COMMAND_SPLIT:
         if (pkf_wire_split(wire, batch, (uint32_t)command->size) == PKF_OK) break;
-        pkf_wire_resolve(wire, batch, command->code, command->text, false);
+        pkf_wire_resolve(wire, batch, command->code, command->text, batch->maybe_written);
         break;
     default:
         batch->record_errors = command->record_errors;

@@ -77,6 +77,31 @@ static void answers_are_read_before_time_is_called(void) {
     rig_close(&r);
 }
 
+// The broker said so in the handshake, before there was a connection here.
+static void a_broker_that_throttles_from_the_start(void) {
+    open_rig(1);
+    pkf_command *command = pkf_command_new(PKF_COMMAND_THROTTLE);
+    NEED(command);
+    command->node = 0;
+    command->delay_ns = 400 * RIG_MS;
+    pkf_wire_command(r.wire, command);
+    int peer = rig_connect(&r, 0, 12);
+    pkf_slot slot = rig_batch(&r, 0, "a");
+    rig_step(&r);
+    rig_advance(&r, 390);
+    rig_step(&r);
+    CHECK_INT(peer_receive(peer, &request, 0), 0);
+    rig_advance(&r, 11);
+    receive(peer, 1);
+    CHECK_INT(atomic_load(&r.wire->counters.throttle_ms), 400);
+    CHECK_INT(atomic_load(&r.wire->counters.throttle_max_ms), 400);
+    peer_reply(peer, &request, 0, 0);
+    rig_step(&r);
+    rig_forget(&slot);
+    close(peer);
+    rig_close(&r);
+}
+
 static void a_throttled_broker_is_left_alone(void) {
     open_rig(2);
     int peer = rig_connect(&r, 0, 12);
@@ -155,6 +180,7 @@ static void a_new_connection_replaces_the_old_one(void) {
 int main(void) {
     a_late_answer_ends_the_connection_and_all_requests_on_it();
     answers_are_read_before_time_is_called();
+    a_broker_that_throttles_from_the_start();
     a_throttled_broker_is_left_alone();
     an_idle_connection_is_closed();
     a_new_connection_replaces_the_old_one();
