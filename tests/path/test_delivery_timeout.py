@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 import pytest
 
-from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast import RecordFuture
+from pykafka_fast.errors import BufferExhaustedError, KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker, check_balance
 
@@ -53,6 +55,53 @@ def test_the_request_outlives_its_batch(broker: EmbeddedBroker, make: Make) -> N
         time.sleep(0.01)
     assert pool.pool_stats()["slabs_acquired"] == 0  # the request has timed out, too
     broker.release()
+
+
+def test_memory_of_a_request_under_way_is_not_used_again(start_broker: StartBroker, make: Make) -> None:
+    """The bytes of an expired batch stay what they are until its request has ended: most are not even written yet."""
+    broker = start_broker(topics={"t": 2}, brokers=2, max_message_bytes=1 << 24)
+    producer = make(
+        broker.node_address(1), linger_ms=0, delivery_timeout_ms=2500, request_timeout_ms=2500, retry_backoff_ms=5,
+        retry_backoff_max_ms=20, buffer_memory=20 << 20, max_request_size=16 << 20, max_block_ms=20,
+    )  # fmt: skip
+    wait_until(lambda: producer.send("t", b"x", partition=1).exception is None)
+    producer.flush(timeout=20)  # connected to node 2, which leads partition 1
+    broker.leaderless("t", 0)
+    old = os.urandom(15 << 20)
+    expiring = producer.send("t", old, partition=0)
+    time.sleep(1.2)  # so that the request, which may take as long as the batch, outlives it
+    broker.hold(node=2, read=False)
+    broker.move_leader("t", 0, 2)
+    with pytest.raises(KafkaTimeoutError, match="Expiring") as failure:
+        expiring.get(timeout=20)
+    assert failure.value.in_doubt
+    pool = producer._lifecycle.accumulator
+    assert pool.pool_stats()["acquired"] > len(old)
+    with pytest.raises(BufferExhaustedError):
+        producer.send("t", bytes(len(old)), partition=0).get(0)
+    broker.release()
+    broker.wait(lambda it: it.record_count("t", 0) == 1, 20)
+    assert broker.records("t", 0)[0].value == old
+    wait_until(lambda: pool.pool_stats()["acquired"] == 0)
+    assert producer.send("t", old, partition=0).get(timeout=20).partition == 0
+
+
+def test_counts_from_send(broker: EmbeddedBroker, make: Make) -> None:
+    """Not from the first try, the last one or the metadata: each record has its time, whatever it waits for."""
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=900, request_timeout_ms=300, retry_backoff_ms=5)
+    producer.send("t", b"x", partition=0).get(timeout=10)
+    broker.leaderless("t")
+    producer._lifecycle._sender.request_metadata()
+    sent: list[tuple[float, RecordFuture]] = []
+    for partition in range(4):
+        sent.append((time.monotonic(), producer.send("t", b"x", partition=partition)))
+        time.sleep(0.1)
+    broker.hold("Produce")
+    broker.move_leader("t", 0, 1)  # one of them is on the way when its time is up, and was before
+    for began, future in sent:
+        with pytest.raises(KafkaTimeoutError):
+            future.get(timeout=20)
+        assert 0.9 <= time.monotonic() - began < 2
 
 
 def test_close_ends_the_request_of_an_expired_batch(broker: EmbeddedBroker, make: Make) -> None:
