@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from pykafka_fast.protocol.init_producer_id import InitProducerIdResponse
 from pykafka_fast.protocol.metadata import MetadataBroker, MetadataPartition, MetadataResponse, MetadataTopic
 from pykafka_fast.routes import Routes
 from tests.core.stage import accumulator
+from tests.hostile.memory import resident_kb
 from tests.hostile.mutation import Mutator, fresh_seed
 
 CASES = int(os.environ.get("HOSTILE_CASES", "105000"))
@@ -170,10 +170,6 @@ class Receiver:
             assert APIS[key].min_version <= version <= APIS[key].max_version
 
 
-def resident_max_kb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 @pytest.mark.timeout(max(300, CASES // 500))
 def test_hostile_answers_are_read_or_refused_and_nothing_grows() -> None:
     cases = whole_cases()
@@ -182,7 +178,7 @@ def test_hostile_answers_are_read_or_refused_and_nothing_grows() -> None:
     receiver, outcomes, before, began = Receiver(), Counter[str](), 0, time.monotonic()
     for number in range(CASES):
         if number == CASES // 10:
-            before = resident_max_kb()
+            before = resident_kb()
         if number % 1000 == 0:
             receiver.begin_anew()
         case = rng.choice(cases)
@@ -193,7 +189,7 @@ def test_hostile_answers_are_read_or_refused_and_nothing_grows() -> None:
         outcomes[receiver.receive(damaged, case)] += 1
         assert time.monotonic() - started < CASE_SECONDS
     print(f"{CASES} answers in {time.monotonic() - began:.1f} s: {dict(outcomes)}, {dict(receiver.counts)}")
-    assert resident_max_kb() - before < GROWTH_MAX_KB
+    assert resident_kb() - before < GROWTH_MAX_KB
     assert min(outcomes[it] for it in ("read", "refused", "waits for more")) > CASES // 100
     assert min(receiver.counts.values()) > CASES // 1000
 

@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import re
-import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from pykafka_fast.errors import KafkaTimeoutError, NetworkExceptionError
 from pykafka_fast.protocol.api import APIS, ApiKey, api_name
 from pykafka_fast.testing import EmbeddedBroker
 from tests.hostile.answers import DECODERS, has_to_be_believed, is_whole
+from tests.hostile.memory import resident_kb
 from tests.hostile.mutation import Mutator, fresh_seed
 from tests.path.conftest import Make, StartBroker, check_balance
 
@@ -96,10 +96,6 @@ class Numbered:
             assert [int(record.value) for record in broker.records("t", index)] == list(range(count))
 
 
-def resident_max_kb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 @pytest.mark.timeout(max(300, ANSWERS // 4))
 def test_one_producer_lives_through_thousands_of_damaged_answers(start_broker: StartBroker, make: Make) -> None:
     rng = random.Random(fresh_seed())
@@ -112,8 +108,8 @@ def test_one_producer_lives_through_thousands_of_damaged_answers(start_broker: S
     while liar.sent.total() < ANSWERS:
         records.send(each=2)
         if not before and liar.sent.total() > ANSWERS // 5:
-            before = resident_max_kb()
-    grown = resident_max_kb() - before
+            before = resident_kb()
+    grown = resident_kb() - before
     print(f"{dict(liar.sent)} damaged answers in {time.monotonic() - began:.1f} s, {grown} KiB more")
     liar.stop()
     records.send(each=200)

@@ -8,7 +8,6 @@ requests never sent: tests/hostile. Reaching brokers at all: test_connections_re
 from __future__ import annotations
 
 import logging
-import resource
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,6 +16,7 @@ import pytest
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
+from tests.hostile.memory import resident_kb
 from tests.path.conftest import Make, StartBroker
 from tests.path.test_retry import check_log, outcomes, send, warmed_up
 from tools.relay import Relay
@@ -141,12 +141,12 @@ class TestUnderWay:
         """99 MB are announced, which is allowed, and four bytes sent."""
         producer = make(broker, request_timeout_ms=200, **FAST)
         warmed_up(producer)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = resident_kb()
         for api in ("Produce", "Metadata"):
             broker.reply_bytes(api, lambda _, answer: (99_000_000).to_bytes(4, "big") + answer[4:8], times=3)
         futures = send(producer, range(4, 8))
         assert outcomes(futures) == [None] * 4
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 << 10
+        assert resident_kb() - before < 20 << 10
         check_log(broker, range(8))
 
 
