@@ -22,7 +22,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_cookie,
     pkf_listener,
 )
-from pykafka_fast._core.future cimport LOOP, Listener, RecordFuture, run_listener, wake_loop
+from pykafka_fast._core.future cimport LOOP, Listener, run_listener, wake_loop
 from pykafka_fast._core.metadata cimport RecordMetadata, metadata_in, slot_exception, undecided_at
 
 cdef extern from "Python.h":
