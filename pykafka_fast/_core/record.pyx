@@ -9,7 +9,8 @@ from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
     PKF_OK, pkf_cursor, pkf_cursor_over, pkf_cursor_remaining, pkf_header, pkf_legacy_bound, pkf_legacy_write,
-    pkf_record, pkf_record_next_header, pkf_record_read, pkf_record_size, pkf_record_upper_bound, pkf_record_write, pkf_span,
+    pkf_record, pkf_record_next_header, pkf_record_read, pkf_record_size, pkf_record_upper_bound,
+    pkf_record_write, pkf_span,
 )
 from pykafka_fast._core.status cimport check
 
