@@ -114,7 +114,7 @@ def figures(producer: KafkaProducer) -> dict[str, float]:
 
 class ExpiredFirst:
     """Two batches in flight, the first of which was refused and has expired before it could be sent again: retries
-    go alone, and the answer to the second is held back. They went to two brokers, because the leader moved in between."""
+    go alone, and the answer to the second is held back. The leader moved in between, so they went to two brokers."""
 
     def __init__(self, broker: EmbeddedBroker, make: Callable[..., KafkaProducer], code: int, written: bool) -> None:
         """``code`` is the first's answer; ``written`` whether it was written all the same."""

@@ -72,7 +72,7 @@ def test_se11_the_id_waits_for_metadata_and_needs_no_place_in_flight(broker: Emb
 
 
 def test_se12_an_id_is_asked_for_until_a_broker_gives_it(broker: EmbeddedBroker, make: Make) -> None:
-    """Brokers that hang up on the request, or cannot be reached, are asked again until there is an id."""
+    """A broker that hangs up on the request is asked again until it gives an id; no coordinator is waited for."""
     producer = make(broker, **FAST)
     broker.cut(when="before_append", api="InitProducerId", times=3)
     future = producer.send("t", b"x", partition=0)

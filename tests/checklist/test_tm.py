@@ -175,7 +175,7 @@ def test_tm26_retriable_errors_repeat_the_request_for_an_id(broker: EmbeddedBrok
 @pytest.mark.parametrize("code", [47, 90])
 def test_tm27_fenced_when_asking_for_an_id(broker: EmbeddedBroker, make: Make, code: int) -> None:
     """An answer to InitProducerId that the producer is fenced, or its epoch not valid, ends it with that error for this
-    record and all later calls."""
+    record and all later calls (under its own name; Java calls both of them fenced)."""
     producer = make(broker, **FAST)
     broker.fail("InitProducerId", code)
     cls = errors.kafka_errors[code]
