@@ -163,7 +163,7 @@ static inline void peer_parse_partition(peer_request *r, peer_bytes *b, const pe
     batch->bytes = peer_take(b, (int64_t)batch->size);
     peer_no_tags(b, flexible);
     NEED(!b->bad);
-    peer_open_batch(batch);
+    if (r->version >= 3) peer_open_batch(batch); // a message set before
 }
 
 static inline void peer_parse(peer_request *r) {
@@ -175,7 +175,7 @@ static inline void peer_parse(peer_request *r) {
     r->correlation = (int32_t)peer_int(&b, 4);
     peer_string(&b, r->client, sizeof r->client, false);
     peer_no_tags(&b, flexible);
-    peer_string(&b, transactional_id, sizeof transactional_id, flexible);
+    if (r->version >= 3) peer_string(&b, transactional_id, sizeof transactional_id, flexible);
     r->acks = (int16_t)peer_int(&b, 2);
     r->timeout_ms = (int32_t)peer_int(&b, 4);
     r->batch_count = 0;
@@ -236,6 +236,7 @@ typedef struct peer_answer {
 typedef struct peer_response {
     uint8_t bytes[64 * 1024]; // size first
     size_t size;
+    int16_t version;
     bool flexible;
 } peer_response;
 
@@ -271,6 +272,7 @@ static inline void peer_put_tags(peer_response *out) {
 
 static inline void peer_begin(peer_response *out, const peer_request *r, int32_t correlation, int32_t topics) {
     out->size = 4;
+    out->version = r->version;
     out->flexible = r->version >= 9;
     peer_put(out, correlation, 4);
     peer_put_tags(out);
@@ -287,7 +289,7 @@ static inline void peer_put_batch(peer_response *out, const peer_request *r, con
     peer_put(out, batch->partition, 4);
     peer_put(out, a->code, 2);
     peer_put(out, a->code ? -1 : a->offset, 8);
-    peer_put(out, a->append_time, 8);
+    if (r->version >= 2) peer_put(out, a->append_time, 8);
     if (r->version >= 5) peer_put(out, a->log_start, 8);
     if (r->version >= 8) {
         peer_put_count(out, a->bad_record >= 0);
@@ -310,7 +312,7 @@ static inline void peer_put_batch(peer_response *out, const peer_request *r, con
 }
 
 static inline void peer_end(peer_response *out, int32_t throttle_ms) {
-    peer_put(out, throttle_ms, 4);
+    if (out->version >= 1) peer_put(out, throttle_ms, 4);
     peer_put_tags(out);
     size_t size = out->size;
     out->size = 0;

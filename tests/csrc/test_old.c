@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The wire and brokers that take message sets: what they are sent, what of it keeps its place, what fails.
+#include "rig.h"
+
+static rig r;
+static peer_request request;
+
+static void open_rig(bool idempotent, int32_t partitions, uint32_t max_request_size) {
+    pkf_accum_config accum = RIG_ACCUM;
+    pkf_wire_config wire = RIG_WIRE;
+    accum.max_request_size = max_request_size;
+    wire.idempotent = idempotent;
+    rig_open(&r, &accum, &wire, partitions);
+    rig_lead(&r, 0, 1);
+    if (idempotent) rig_producer(&r, 1000, 0);
+}
+
+static void receive(int peer, int version) {
+    rig_step(&r);
+    NEED(peer_receive(peer, &request, PEER_WAIT_MS) == 1);
+    CHECK_INT(request.version, version);
+}
+
+static void answer(int peer, int16_t code, int64_t offset) {
+    peer_reply(peer, &request, code, offset);
+    rig_step(&r);
+}
+
+// The batch is a message set of one message with this value.
+static void check_message(const peer_batch *batch, int magic, const char *value) {
+    peer_bytes b = {batch->bytes, batch->bytes + batch->size, false};
+    CHECK_INT(peer_int(&b, 8), 0);
+    CHECK_INT(peer_int(&b, 4), b.end - b.at);
+    (void)peer_int(&b, 4); // tests/csrc/test_legacy.c looks at checksums
+    CHECK_INT(peer_int(&b, 1), magic);
+    CHECK_INT(peer_int(&b, 1), 0);
+    if (magic) CHECK_INT(peer_int(&b, 8), 1700000000000);
+    CHECK_INT(peer_int(&b, 4), -1);
+    CHECK_INT(peer_int(&b, 4), strlen(value));
+    const uint8_t *bytes = peer_take(&b, (int64_t)strlen(value));
+    CHECK(!b.bad && b.at == b.end);
+    if (!b.bad) CHECK_BYTES(bytes, value, strlen(value));
+}
+
+static void message_sets_of_each_version(void) {
+    for (int version = 0; version <= 2; version++) {
+        open_rig(false, 1, 1 << 20);
+        int peer = rig_connect(&r, 0, version);
+        for (int i = 0; i < 3; i++) {
+            pkf_slot slot = rig_batch(&r, 0, "hello");
+            receive(peer, version);
+            CHECK_INT(request.batch_count, 1);
+            check_message(&request.batches[0], version == 2, "hello");
+            answer(peer, 0, 40 + i);
+            CHECK(rig_is_done(&slot) && slot.batch->code == 0);
+            CHECK_INT(slot.batch->base_offset, 40 + i);
+            CHECK_INT(slot.batch->log_append_time, -1);
+            rig_forget(&slot);
+        }
+        close(peer);
+        rig_step(&r);
+        rig_close(&r);
+    }
+}
+
+// Refused by an old broker, sent again to a new one, and the other way round: framed anew each time, sequences begin at 0.
+static void a_retry_goes_to_a_broker_of_another_version(int first, int second) {
+    open_rig(true, 1, 1 << 20);
+    int before = rig_connect(&r, 0, first);
+    pkf_slot slot = rig_batch(&r, 0, "moves");
+    receive(before, first);
+    if (first < 3) check_message(&request.batches[0], 1, "moves");
+    answer(before, 6, -1);
+    int after = rig_connect(&r, 1, second);
+    rig_lead(&r, 1, 2);
+    rig_settle(&r, rig_event(&r, PKF_EVENT_PARKED), PKF_COMMAND_REQUEUE);
+    receive(after, second);
+    if (second < 3) {
+        check_message(&request.batches[0], 1, "moves");
+    } else {
+        CHECK_INT(request.batches[0].sequence, 0);
+        CHECK_INT(request.batches[0].producer_id, 1000);
+    }
+    answer(after, 0, 5);
+    CHECK(rig_is_done(&slot) && slot.batch->code == 0);
+    CHECK_INT(slot.batch->base_offset, 5);
+    CHECK_INT(rig_part(&r, 0)->sequenced_count, 0);
+    CHECK_INT(rig_part(&r, 0)->gap, 0);
+    rig_forget(&slot);
+    close(before);
+    close(after);
+    rig_step(&r);
+    rig_close(&r);
+}
+
+static pkf_slot append_with_header(const char *value) {
+    pkf_slot slot = {.batch = NULL};
+    pkf_header header = {rig_span("h"), rig_span(NULL)};
+    pkf_append append = rig_record(&r, 0, value, &slot);
+    append.headers = &header;
+    append.header_count = 1;
+    NEED(rig_append_some(r.accum, &append, false) == PKF_OK);
+    return slot;
+}
+
+static int32_t code_of(const pkf_slot *slot) {
+    const char *message;
+    return pkf_batch_record_code(slot->batch, slot->index, &message);
+}
+
+static void headers_that_were_appended_before_it_was_known(void) {
+    open_rig(true, 1, 1 << 20);
+    pkf_slot first = rig_append(&r, 0, "plain"), bad = append_with_header("headers"), last = rig_batch(&r, 0, "plain");
+    pkf_slot behind = rig_batch(&r, 0, "another batch");
+    int peer = rig_connect(&r, 0, 2);
+    receive(peer, 2);
+    check_message(&request.batches[0], 1, "another batch");
+    CHECK(rig_is_done(&first) && rig_is_done(&bad) && rig_is_done(&last) && !rig_is_done(&behind));
+    CHECK_INT(code_of(&first), PKF_CODE_BATCH_REJECTED);
+    CHECK_INT(code_of(&bad), 35);
+    CHECK_INT(code_of(&last), PKF_CODE_BATCH_REJECTED);
+    CHECK(!bad.batch->in_doubt);
+    answer(peer, 0, 0);
+    CHECK(rig_is_done(&behind) && behind.batch->code == 0);
+    rig_forget(&first);
+    rig_forget(&bad);
+    rig_forget(&last);
+    rig_forget(&behind);
+    close(peer);
+    rig_step(&r);
+    rig_close(&r);
+}
+
+static void headers_once_it_is_known(void) {
+    open_rig(false, 1, 1 << 20);
+    atomic_store(&r.accum->no_headers, 1);
+    pkf_slot slot = {.batch = NULL};
+    pkf_header header = {rig_span("h"), rig_span(NULL)};
+    pkf_append append = rig_record(&r, 0, "v", &slot);
+    append.headers = &header;
+    append.header_count = 1;
+    CHECK_INT(rig_append_some(r.accum, &append, false), PKF_E_UNSUPPORTED);
+    CHECK(slot.batch == NULL);
+    append.header_count = 0;
+    CHECK_INT(rig_append_some(r.accum, &append, false), PKF_OK);
+    rig_forget(&slot);
+    rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
+    rig_step(&r);
+    rig_close(&r);
+}
+
+// Empty values grow from 7 bytes or 8 to 34: three partitions of 100 fit into 10,000 bytes as batches, two as message sets.
+static void requests_are_filled_by_what_is_sent(void) {
+    enum { RECORDS = 100 };
+    static pkf_slot slots[3][RECORDS];
+    for (int version = 2; version <= 3; version++) {
+        open_rig(false, 3, 10000);
+        for (int p = 0; p < 3; p++) {
+            for (int i = 0; i < RECORDS; i++) slots[p][i] = rig_append(&r, p, "");
+            pthread_mutex_lock(&rig_part(&r, p)->lock);
+            pkf_partition_close_tail_locked(rig_part(&r, p));
+            pthread_mutex_unlock(&rig_part(&r, p)->lock);
+        }
+        int peer = rig_connect(&r, 0, version), seen = 0, requests = 0;
+        for (; seen < 3; requests++) {
+            receive(peer, version);
+            CHECK(request.size <= 10000);
+            seen += request.batch_count;
+            answer(peer, 0, 0);
+        }
+        CHECK_INT(requests, version == 2 ? 2 : 1);
+        for (int p = 0; p < 3; p++)
+            for (int i = 0; i < RECORDS; i++) rig_forget(&slots[p][i]);
+        close(peer);
+        rig_step(&r);
+        rig_close(&r);
+    }
+}
+
+int main(void) {
+    message_sets_of_each_version();
+    a_retry_goes_to_a_broker_of_another_version(2, 9);
+    a_retry_goes_to_a_broker_of_another_version(9, 2);
+    a_retry_goes_to_a_broker_of_another_version(2, 12);
+    headers_that_were_appended_before_it_was_known();
+    headers_once_it_is_known();
+    requests_are_filled_by_what_is_sent();
+    free(request.frame);
+    return FINISH();
+}
