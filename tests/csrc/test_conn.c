@@ -152,7 +152,7 @@ static void what_cannot_be_framed_is_not_in_flight(void) {
     wire_of_memory m = {.error = -1};
     open_rig(1);
     pkf_batch *batch = sealed(0, "value");
-    pkf_conn *conn = open_conn(&m, 1, 14);
+    pkf_conn *conn = open_conn(&m, 1, -1);
     CHECK_INT(pkf_conn_frame(conn, &batch, 1, 0), PKF_E_INVALID);
     CHECK(conn->ring_count == 0 && pkf_conn_can_send(conn));
     pkf_conn_free(conn);
