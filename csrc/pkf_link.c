@@ -161,9 +161,10 @@ static const char *check_response(pkf_response *response, const pkf_inflight *re
     return found == request->count ? NULL : "that leaves out a partition of the request";
 }
 
-static void report_endpoints(pkf_wire *wire, pkf_response *response) {
+// Each batch has one leader; a response that names more addresses than batches is not believed further.
+static void report_endpoints(pkf_wire *wire, pkf_response *response, int32_t most) {
     pkf_node_endpoint endpoint;
-    while (pkf_node_endpoints_next(&response->endpoints, &endpoint)) {
+    for (; most > 0 && pkf_node_endpoints_next(&response->endpoints, &endpoint); most--) {
         char *host = strndup((const char *)endpoint.host.base, endpoint.host.len);
         pkf_wire_report(wire, PKF_EVENT_NODE, endpoint.id, endpoint.port, host);
         free(host);
@@ -227,7 +228,7 @@ static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, 
     atomic_fetch_sub(&wire->counters.in_flight, 1);
     count_response(wire, node, &request, len);
     pkf_wire_throttle(wire, node, request.version >= 6 ? response.throttle_ms : 0);
-    report_endpoints(wire, &response);
+    report_endpoints(wire, &response, request.count);
     apply_response(wire, &request, bytes, len);
     pkf_inflight_free(&request);
     return true;

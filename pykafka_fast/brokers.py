@@ -157,9 +157,10 @@ class Brokers:
         """
         links = list(self._control.values())
         ready = [link.connection for link in links if link.is_ready and link.connection is not None]
-        if ready:  # all of them throttle
-            return min(connection.throttled_until_ns for connection in ready)
         idle = self._idle()
+        throttled_until_ns = min((connection.throttled_until_ns for connection in ready), default=now_ns)
+        if ready and (not idle or throttled_until_ns <= now_ns + STAGGER_NS):
+            return throttled_until_ns
         not_before_ns = max((self._patience_ns(link) for link in links if link.is_busy), default=now_ns)
         if not_before_ns <= now_ns:
             able = [link for link in idle if link.can_open(now_ns)]

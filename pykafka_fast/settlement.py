@@ -22,6 +22,7 @@ _logger = logging.getLogger(__name__)
 
 NOT_LEADER_OR_FOLLOWER = 6
 FENCED_LEADER_EPOCH = 74
+_ENDPOINTS_MAX = 10_000
 _CEILING_AGE_NS = 300_000_000_000
 _MOVED = (NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH)
 
@@ -83,6 +84,8 @@ class Settlement:
 
     def note_endpoint(self, node_id: int, host: str, port: int) -> None:
         """A response named a broker's address (KIP-951)."""
+        if len(self._endpoints) >= _ENDPOINTS_MAX:
+            self._endpoints.clear()
         self._endpoints[node_id] = Broker(node_id, host, port)
 
     def settle(self, batch: ParkedBatch, outcome: Event) -> Action:

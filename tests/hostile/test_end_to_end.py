@@ -156,7 +156,9 @@ def test_the_error_names_peer_api_and_offset(
     assert producer.send("t", b"afterwards", partition=0).get(WAIT_S).partition == 0
 
 
-def test_metadata_that_contradicts_itself_is_asked_for_elsewhere(start_broker: StartBroker, make: Make) -> None:
+def test_metadata_that_contradicts_itself_is_asked_for_elsewhere(
+    start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     """Node 1 numbers partitions from 1 on: its connection is closed, the others' answers count."""
     broker = start_broker(brokers=3, topics={"t": 2})
     broker.set_api_version("Metadata", 0, 4)
@@ -168,8 +170,57 @@ def test_metadata_that_contradicts_itself_is_asked_for_elsewhere(start_broker: S
 
     broker.reply_bytes("Metadata", renumber, node=1, times=None)
     producer = make(broker.addresses[0], **(FAST | {"max_block_ms": 300}))
-    error = producer.send("t", b"v").exception
-    assert "not numbered" in str(error)
-    assert f"{broker.addresses[0]}: Metadata: " in str(error)
+    told = re.compile(rf"{broker.addresses[0]}: Metadata: .*not numbered from 0 on")
+    deadline = time.monotonic() + WAIT_S
+    while not any(told.search(record.getMessage()) for record in caplog.records):
+        assert time.monotonic() < deadline
+        assert isinstance(producer.send("t", b"v").exception, KafkaTimeoutError)
     for _ in range(5):
         assert make(broker, **FAST).send("t", b"v").get(WAIT_S).topic == "t"
+
+
+def test_a_broker_that_throttles_for_ever_is_not_the_only_one_to_ask(start_broker: StartBroker, make: Make) -> None:
+    broker = start_broker(brokers=2, topics={"t": 2, "u": 2})
+    broker.throttle("Metadata", 2**31 - 1, node=1)
+    producer = make(broker.addresses[0], max_block_ms=15_000)
+    assert len(producer.partitions_for("t")) == 2
+    assert len(producer.partitions_for("u")) == 2
+
+
+def test_addresses_nobody_needs_are_not_kept(start_broker: StartBroker, make: Make) -> None:
+    """A Produce answer may name new leaders' addresses (KIP-951): no more than it has partitions."""
+    count = 50_000
+    endpoints = b"".join(
+        node.to_bytes(4, "big") + b"\x0a127.0.0.1" + (9092).to_bytes(4, "big") + b"\0\0" for node in range(count)
+    )
+    body = varint(count + 1) + endpoints
+    tags = b"\x01\0" + varint(len(body)) + body
+
+    def add(_: int, answer: bytes) -> bytes:
+        assert answer.endswith(b"\0\0\0\0\0")  # no throttle, no tags
+        longer = answer[4:-1] + tags
+        return len(longer).to_bytes(4, "big") + longer
+
+    broker = start_broker()
+    producer = make(broker)
+    broker.reply_bytes("Produce", add, times=3)
+    before = resident_kb()
+    for _ in range(3):
+        assert producer.send("t", b"v", partition=0).get(WAIT_S).partition == 0
+    settlement = producer._lifecycle._sender._settlement
+    deadline = time.monotonic() + WAIT_S
+    while not settlement._endpoints:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    producer.flush()
+    time.sleep(0.1)  # the other events, if there are any
+    assert len(settlement._endpoints) <= 3
+    assert resident_kb() - before < GROWTH_MAX_KB
+
+
+def varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*data, value])
