@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import UnsupportedVersionError
 from .api import ApiKey, is_flexible
 from .message import ZERO_UUID, MessageReader, MessageWriter
 
@@ -58,7 +59,11 @@ class MetadataRequest:
         return cls(tuple(MetadataRequestTopic(name) for name in names), allow_auto_topic_creation)
 
     def encode(self, version: int) -> bytes:
-        """The body at ``version``."""
+        """The body at ``version``.
+
+        Raises:
+            UnsupportedVersionError: before v4 nobody can say that no topic is to be created.
+        """
         writer = MessageWriter(is_flexible(_API, version))
         if self.topics is None:
             writer.count(None if version >= 1 else 0)
@@ -68,6 +73,10 @@ class MetadataRequest:
                 _encode_request_topic(writer, topic, version)
         if version >= 4:
             writer.bool_(self.allow_auto_topic_creation)
+        elif not self.allow_auto_topic_creation:
+            raise UnsupportedVersionError(
+                f"Metadata v{version} creates the topics it asks about; allow_auto_create_topics=False needs v4"
+            )
         if 8 <= version <= 10:
             writer.bool_(False)
         if version >= 8:

@@ -221,3 +221,11 @@ def test_a_broker_that_hangs_up_on_our_version_of_the_first_question(
     broker.cut(api="ApiVersions", when="before_append", reset=reset)
     assert make(broker).send("t", b"x").get(timeout=20).offset == 0
     assert [request.version for request in broker.requests_of("ApiVersions")] == [4, 0, 0]
+
+
+def test_topics_that_must_not_be_created(old: EmbeddedBroker, make: Make) -> None:
+    """A broker that could not be told so is not asked."""
+    producer = make(old, allow_auto_create_topics=False)
+    with pytest.raises(UnsupportedVersionError, match="allow_auto_create_topics=False needs v4"):
+        producer.send("t", b"x").get(timeout=20)
+    assert old.request_count("Metadata") == 0
