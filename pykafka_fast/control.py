@@ -109,7 +109,7 @@ class Control:
             return
         changes = self._metadata.on_response(response, now_ns)
         if changes.rebootstrap:
-            self._start_over(now_ns, "the cluster asks for it")
+            self._start_over(now_ns, "the cluster asks for it", at_once=False)  # it may ask again and again
         elif isinstance(changes.error, KafkaProtocolError):
             connection.close(f"Metadata: {message_of(changes.error)}")  # another broker may know better
         elif changes.error is not None:
@@ -133,16 +133,16 @@ class Control:
         if self._metadata.rebootstrap_due(now_ns, self._brokers.no_node_available(now_ns)):
             self._rebootstrap(now_ns, "no known broker can be reached")
 
-    def _start_over(self, now_ns: int, reason: str) -> None:
+    def _start_over(self, now_ns: int, reason: str, *, at_once: bool = True) -> None:
         """The brokers may be another cluster's by now: nothing more for them, and nothing more from them (KIP-1102)."""
         self._brokers.disconnect("starting over from the bootstrap servers")
-        self._publish(self._rebootstrap(now_ns, reason))
+        self._publish(self._rebootstrap(now_ns, reason, at_once))
 
-    def _rebootstrap(self, now_ns: int, reason: str) -> MetadataChanges:
+    def _rebootstrap(self, now_ns: int, reason: str, at_once: bool = True) -> MetadataChanges:
         if not self._metadata.snapshot.is_bootstrap:
             _logger.info("Starting over from the bootstrap servers: %s", reason)
         self._brokers.disconnect_control("starting over from the bootstrap servers")
-        changes = self._metadata.rebootstrap(now_ns)
+        changes = self._metadata.rebootstrap(now_ns, at_once=at_once)
         self._brokers.update(self._metadata.snapshot)
         return changes
 

@@ -304,7 +304,6 @@ class MetadataCache:
         """Whether to start over from the bootstrap servers.
 
         Args:
-            now_ns: the time.
             no_node_available: no broker is connected and none may be tried now (KIP-899). Otherwise it is due when
                 requests have been failing for ``rebootstrap_trigger_ms`` (KIP-1102).
         """
@@ -323,8 +322,8 @@ class MetadataCache:
             since_ns = self._attempts_since_ns if self._rebootstrap_enabled and not self._closed else None
             return None if since_ns is None else since_ns + self._rebootstrap_trigger_ns
 
-    def rebootstrap(self, now_ns: int) -> MetadataChanges:
-        """Forget the brokers and every epoch, keep the partition counts, ask the bootstrap servers at once."""
+    def rebootstrap(self, now_ns: int, *, at_once: bool = True) -> MetadataChanges:
+        """Forget brokers and epochs, keep partition counts, ask the bootstrap servers at once or after the back-off."""
         with self._condition:
             before = self.snapshot
             self.snapshot = before.replace(
@@ -332,8 +331,9 @@ class MetadataCache:
             )
             self._fetch = None
             self._full_version += 1
-            self._failures = self._equivalent_answers = 0
-            self._failure_delay_until_ns = self._equivalent_delay_until_ns = None
+            if at_once:
+                self._failures = self._equivalent_answers = 0
+                self._failure_delay_until_ns = self._equivalent_delay_until_ns = None
             self._attempts_since_ns = now_ns
             return changes_between(before, self.snapshot)
 
