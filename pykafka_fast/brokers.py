@@ -41,7 +41,7 @@ class Brokers:
         on_error: told the address and the reason whenever a broker could not be reached or was lost.
         on_reached: told the address of a broker that answers.
         on_unsupported: told that a broker cannot be sent records to.
-        on_old: told a broker that takes message sets, and the Produce version it is sent.
+        on_old: told, in words, of each broker that takes message sets, before it is sent any.
         allow_headers: told whether every broker that is known takes record headers.
         rng: random numbers in [0, 1).
     """
@@ -54,7 +54,7 @@ class Brokers:
         on_error: Callable[[str, KafkaError], None],
         on_reached: Callable[[str], None],
         on_unsupported: Callable[[Broker, UnsupportedVersionError], None],
-        on_old: Callable[[Broker, int], None],
+        on_old: Callable[[str], None],
         allow_headers: Callable[[bool], None],
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -268,7 +268,7 @@ class Brokers:
             self._on_unsupported(Broker(node_id, link.host, link.port), error)
             return
         if version < FIRST_WITH_BATCHES:
-            self._on_old(Broker(node_id, link.host, link.port), version)
+            self._on_old(f"{link.address} knows no version of Produce above {version}, which is too old for it")
         detached = link.detach()
         self._wanted.pop(node_id, None)
         self._handed.add(node_id)

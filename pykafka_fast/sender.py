@@ -405,17 +405,15 @@ class Sender:
         else:
             self._wire.abort(code_of(error), text)
 
-    def _on_old_broker(self, broker: Broker, version: int) -> None:
+    def _on_old_broker(self, reason: str) -> None:
         """What it is sent has no sequences, whatever other brokers of the cluster can do."""
-        if self._config.enable_idempotence:
-            reason = f"{broker.host}:{broker.port} knows no version of Produce above {version}, which is too old for it"
-            if "enable_idempotence" in self._config.explicit:
-                self._set_fatal(UnsupportedVersionError(f"no idempotence: {reason}; set enable_idempotence=False"))
-            else:
-                self._say_plain(reason)
+        if "enable_idempotence" not in self._config.explicit:
+            self._say_plain(reason)
+        elif self._config.enable_idempotence:
+            self._set_fatal(UnsupportedVersionError(f"no idempotence: {reason}; set enable_idempotence=False"))
 
     def _say_plain(self, reason: object) -> None:
-        if not self._said_plain:
+        if self._config.enable_idempotence and not self._said_plain:
             _logger.warning("Idempotence is turned off, so that retries may write a record twice: %s", reason)
         self._said_plain = True
 
