@@ -82,11 +82,11 @@ static void what_cannot_be_appended_changes_nothing(void) {
     append = rig_record(&r, 0, NULL, &slot);
     append.value = (pkf_span){large, 100000};
     CHECK_INT(append_raw(&append), PKF_E_TOO_LARGE); // for a request
+    append.value.len = 98300;
+    CHECK_INT(append_raw(&append), PKF_E_TOO_LARGE); // for the pool
     append.value.len = 70000;
-    CHECK_INT(append_raw(&append), PKF_E_TOO_LARGE); // its slab would have 128 KiB
-    append.value.len = 60000;
-    CHECK_INT(append_raw(&append), PKF_NEED_SLAB);
-    CHECK(append.need > 60000);
+    CHECK_INT(append_raw(&append), PKF_NEED_SLAB); // though its class would have 128 KiB
+    CHECK(append.need > 70000);
     CHECK(slot.batch == NULL && slot.index == 77);
     pthread_mutex_lock(&rig_part(&r, 0)->lock);
     append = rig_record(&r, 0, "v", &slot);
