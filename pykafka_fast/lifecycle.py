@@ -23,7 +23,7 @@ from ._core.wire import Wire
 from .config import ProducerConfig
 from .counters import sample
 from .delivery import DeliveryThread
-from .errors import ClientCode, KafkaError
+from .errors import ClientCode, KafkaError, ProducerForkedError
 from .interceptor import InterceptorChain
 from .metrics import MetricsWindow
 from .sender import Sender
@@ -111,7 +111,13 @@ class Lifecycle:
         """
         self._started = True
         self._sender.ensure_started()
-        self.metadata.wait_for_topic(topic, partition, int(deadline * 1e9), check)
+
+        def go_on() -> None:
+            if self._orphaned:
+                raise ProducerForkedError("the process was forked while this call waited for metadata")
+            check()
+
+        self.metadata.wait_for_topic(topic, partition, int(deadline * 1e9), go_on)
 
     def bootstrap_connected(self) -> bool:
         """Whether a broker is connected, or being connected to for the first time."""
@@ -190,6 +196,8 @@ class Lifecycle:
         except BaseException as error:  # Ctrl-C: end all the same, then pass it on
             interrupted = error
             self._force()
+        if self._orphaned:  # by a signal handler: the rest is the parent's
+            return
         self._sender.stop()
         self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
         self._ended = True
@@ -210,7 +218,7 @@ class Lifecycle:
         self.metadata.close()
 
     def _force(self) -> None:
-        if not self._started:
+        if not self._started or self._orphaned:
             return
         if self.accumulator.lost():
             logger.warning("Producer %s is closed before %s had an outcome", self._config.client_id,
@@ -271,6 +279,7 @@ class Lifecycle:
             The producer, or None if it was collected. It needs another lifecycle.
         """
         _inherited.append(self)
+        self._orphaned = True
         atexit.unregister(self._at_exit)
         self.accumulator.orphan()
         self._wire.orphan()

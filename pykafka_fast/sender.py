@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from . import forked
 from ._core.accumulator import Accumulator
 from ._core.future import report_unseen
 from ._core.wire import Event, EventKind, Wire
@@ -264,6 +265,9 @@ class Sender:
         self._network.close()
         self._brokers.abandon()
         self._wakeup.close()
+        forked.renew(self.metadata._condition)
+        forked.renew(self._drained)
+        self._drained.set()
 
     # The thread
 

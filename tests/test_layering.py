@@ -78,7 +78,7 @@ LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
     errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry
-    version partitioner serializer arity interceptor metrics protocol complaints
+    version partitioner serializer arity interceptor metrics protocol complaints forked
     """.split()
 )
 CORE_MAY_IMPORT = {"errors", "types"}

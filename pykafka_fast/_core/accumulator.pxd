@@ -18,3 +18,4 @@ cdef class Topic:
 
 
 cdef bint is_news(uintptr_t accum, str topic, int code) except -1
+cdef int serve_signals(pkf_accum *accum) except -1

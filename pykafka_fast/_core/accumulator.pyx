@@ -44,6 +44,7 @@ from pykafka_fast._core.csrc cimport (
 )
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, let_go
 from pykafka_fast._core.status cimport check
+from pykafka_fast.errors import ProducerForkedError
 
 PARTITIONERS = ("sticky", "round_robin", "random")  # in the order of pkf_partitioner
 
@@ -240,6 +241,14 @@ cdef int64_t slice_until(deadline):
     return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
 
 
+cdef int serve_signals(pkf_accum *accum) except -1:
+    """Between two slices of a wait. A handler may have forked: in the child nothing of this will ever come."""
+    PyErr_CheckSignals()
+    if accum.forked:
+        raise ProducerForkedError("the process was forked during this call; the records are those of its parent")
+    return 0
+
+
 cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1:
     """Wait for the callbacks of batches that were done before the wait began."""
     cdef int64_t slice_ns = 1
@@ -248,7 +257,7 @@ cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_delivered(accum, pushed, slice_ns)
-        PyErr_CheckSignals()
+        serve_signals(accum)
     return status == 0
 
 
@@ -261,7 +270,7 @@ cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, deadline
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
-        PyErr_CheckSignals()
+        serve_signals(accum)
     if status != 0:
         return False
     for i in range(batch.fork_count):

@@ -10,11 +10,10 @@ import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from pykafka_fast._core.accumulator cimport Accumulator, Topic
+from pykafka_fast._core.accumulator cimport Accumulator, Topic, serve_signals
 from pykafka_fast._core.csrc cimport (
     PKF_E_BUSY,
     PKF_E_CLOSED,
@@ -135,11 +134,12 @@ cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) ex
             if status == PKF_OK:
                 status = pkf_pool_wait_take(pool, &waiter, &append.slab)
                 break
-            PyErr_CheckSignals()
+            serve_signals(accum)
             if status != PKF_E_TIMEOUT or slice_ns == 0:
                 break
     finally:
-        pkf_pool_wait_cancel(pool, &waiter)
+        if not accum.forked:
+            pkf_pool_wait_cancel(pool, &waiter)
     return status
 
 
@@ -150,7 +150,7 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_budget(accum, slice_ns)
-        PyErr_CheckSignals()
+        serve_signals(accum)
     return status
 
 
@@ -256,7 +256,7 @@ cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) no
 
 cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
     """Give back what was not used, and wake the wire thread if it has something to do."""
-    if append.slab != NULL:
+    if append.slab != NULL and not accum.forked:
         pkf_pool_release(accum.pool, append.slab)
     if append.wake:
         pkf_accum_wake(accum)

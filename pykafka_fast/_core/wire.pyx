@@ -357,7 +357,7 @@ cdef class Wire:
 
     def stop(self):
         """End the thread and wait for it. Everything must be done (abort does that)."""
-        if not self.started or self.stopped:
+        if not self.started or self.stopped or self.accumulator.c.forked:
             return
         pkf_wire_command(self.c, new_command(PKF_COMMAND_STOP))
         with nogil:

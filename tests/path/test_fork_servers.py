@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Those who fork for a living: multiprocessing with each of its start methods, concurrent.futures, gunicorn --preload."""
+"""Those who fork for a living: multiprocessing with each of its start methods, executors, gunicorn --preload."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""os.fork() in a signal handler, in the midst of a call that blocks; the child returns from the handler into that call."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pykafka_fast.testing import EmbeddedBroker
+
+PROGRAM = """
+import faulthandler, os, signal, sys, traceback
+from pykafka_fast import KafkaProducer
+from pykafka_fast.errors import ProducerForkedError
+
+faulthandler.register(signal.SIGALRM, chain=True)
+signal.alarm(20)
+producer = KafkaProducer(bootstrap_servers=sys.argv[1], linger_ms=0, buffer_memory=64 << 10)
+pids = []
+
+def fork(*_):
+    pid = os.fork()
+    pids.append(pid)
+    if pid == 0:
+        signal.alarm(10)
+
+future = producer.send("t", b"x", partition=0)
+signal.signal(signal.SIGUSR1, fork)
+print("ready", flush=True)
+outcome = "nothing"
+try:
+    CALL
+    outcome = "returned"
+except ProducerForkedError:
+    outcome = "forked"
+except BaseException:
+    traceback.print_exc()
+if pids[0] == 0:
+    print("child", outcome, flush=True)
+    try:
+        if not producer._closed:
+            assert producer.send("t", b"child", partition=1).get(20).offset == 0
+            producer.close(10)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+print("parent", outcome, flush=True)
+_, status = os.waitpid(pids[0], 0)
+producer.close(10)
+print("status", os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+# What ends it in the parent: the broker answers, or there is room.
+CALLS = {
+    "get": ("future.get()", "forked"),
+    "flush": ("producer.flush()", "forked"),
+    "send_memory": ("for _ in range(10): producer.send('t', bytes(8000), partition=0)", "forked"),
+    "partitions_for": ("producer.partitions_for('u')", "forked"),
+    "close": ("producer.close(10)", "returned"),
+}
+
+
+@pytest.mark.parametrize("during", CALLS)
+def test_fork_in_a_signal_handler(broker: EmbeddedBroker, during: str) -> None:
+    call, expected = CALLS[during]
+    broker.hold("Produce")
+    program = [sys.executable, "-c", PROGRAM.replace("CALL", call), broker.address]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            broker.wait_for_requests("Produce", 1, timeout=20)
+            if during == "partitions_for":
+                broker.wait(lambda broker: broker.request_count("Metadata") >= 3, timeout=20)
+            process.send_signal(10)
+            said = {process.stdout.readline()}
+            broker.create_topic("u", 1)
+            broker.release()
+            out, err = process.communicate(timeout=25)
+        finally:
+            process.kill()
+    said |= set(out.splitlines(keepends=True))
+    assert err == ""
+    assert said == {f"child {expected}\n", "parent returned\n", "status 0\n"}
+    if during != "close":
+        assert [record.value for record in broker.records("t", 1)] == [b"child"]
+    assert broker.record_count("t", 0) == (11 if during == "send_memory" else 1)
