@@ -395,6 +395,36 @@ def test_collected_without_use_says_nothing(broker: EmbeddedBroker) -> None:
         gc.collect()
 
 
+def test_a_cycle_through_a_pending_callback_is_collected_with_its_producer(broker: EmbeddedBroker) -> None:
+    """producer -> nothing; record -> callback -> object -> producer: once it has run, nothing holds any of them."""
+
+    class Service:
+        def __init__(self) -> None:
+            self.producer = KafkaProducer(bootstrap_servers=broker.address, linger_ms=60_000)
+            self.futures = [self.producer.send("t", b"x", on_delivery=self.on_delivery) for _ in range(10)]
+            self.futures[0].add_callback(self.on_delivery).add_errback(self.on_delivery)
+
+        def on_delivery(self, *_: Any) -> None:
+            pass
+
+    service = Service()
+    gone = weakref.ref(service), weakref.ref(service.producer)
+    name = service.producer.config["client_id"]
+    service.producer.flush(20)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        del service
+        deadline = time.monotonic() + 20
+        while any(it() for it in gone) and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.01)  # the delivery thread may still hold the last callback
+    assert [it() for it in gone] == [None, None]
+    assert any("unclosed producer" in str(warning.message) for warning in warned)
+    while any(thread.name.startswith(name) for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_cycles_through_callbacks_are_collected(broker: EmbeddedBroker) -> None:
     class Service:
         def __init__(self) -> None:

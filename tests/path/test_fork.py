@@ -244,7 +244,7 @@ def test_while_other_threads_send(broker: EmbeddedBroker) -> None:
             producer.send("t", b"child", partition=3).get(10)
             producer.close(10)
 
-        for _ in range(30):
+        for _ in range(60):
             join(child(work))
         stop.set()
         for thread in threads:
@@ -254,8 +254,8 @@ def test_while_other_threads_send(broker: EmbeddedBroker) -> None:
         print(sum(map(len, futures)) + 1)
         producer.close()
     """)
-    assert broker.record_count("t") == int(said) + 30
-    assert values(broker).count(b"child") == 30
+    assert broker.record_count("t") == int(said) + 60
+    assert values(broker).count(b"child") == 60
 
 
 def test_in_a_callback(broker: EmbeddedBroker) -> None:

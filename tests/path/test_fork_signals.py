@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""os.fork() in a signal handler, in the midst of a call that blocks; the child returns from the handler into that call."""
+"""os.fork() in a signal handler, in the midst of a blocking call; the child returns from the handler into that call."""
 
 from __future__ import annotations
 
