@@ -88,7 +88,8 @@ class ConfluentClient:
         cell: list[Any] = []
 
         def told(error: Any, message: Any) -> None:
-            cell.append((error, message.offset()))
+            # None where the broker recognised a repetition and no longer knew the offset.
+            cell.append((error, -1 if message.offset() is None else message.offset()))
 
         while True:
             try:
