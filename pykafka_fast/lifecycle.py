@@ -246,16 +246,14 @@ class Lifecycle:
         atexit.register(self._at_exit)
 
     def _at_exit(self) -> None:
-        producer = self._producer()
-        if producer is not None:
-            producer.close(timeout=self._exit_timeout_s())
+        producer = self._producer()  # None: it was collected, and the thread that ends the rest would end with us
+        (self if producer is None else producer).close(timeout=self._exit_timeout_s())
 
     def _exit_timeout_s(self) -> float:
         return min(self._config.exit_timeout_ms / 1000, threading.TIMEOUT_MAX)
 
     def abandon(self, name: str) -> None:
         """The producer was collected without close(): say so, and end its threads without waiting here."""
-        atexit.unregister(self._at_exit)
         if not self._started:
             self.discard()
             return
@@ -268,6 +266,7 @@ class Lifecycle:
 
     def discard(self) -> None:
         """End what never began: nothing was sent, nobody waits."""
+        atexit.unregister(self._at_exit)
         self.delivery.close(0)
         self._sender.stop()
         self._ended = True

@@ -186,6 +186,30 @@ def test_collected_without_close(broker: EmbeddedBroker) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_collected_right_before_the_end(start_broker: StartBroker, answers: bool) -> None:
+    broker = start_broker(topics={"t": 1})
+    if answers:
+        broker.delay("Produce", 300)
+    else:
+        broker.hold("Produce")
+    _, said, took = run(broker.address, """
+        import logging
+        logging.basicConfig()
+
+        def work():
+            producer = KafkaProducer(bootstrap_servers=address, linger_ms=0, exit_timeout_ms=1000)
+            producer.send("t", b"x")
+            wait_for(lambda: producer.metrics()["producer-metrics"]["requests-in-flight"] > 0)
+
+        work()
+    """)
+    assert ("1 records (1 of 't')" in said) is not answers
+    assert "Traceback" not in said
+    assert took >= (0.3 if answers else 0.9)
+    broker.release()
+
+
 def test_in_a_cycle_that_is_never_collected(broker: EmbeddedBroker) -> None:
     _, said, _ = run(broker.address, """
         gc.disable()
