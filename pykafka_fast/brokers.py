@@ -166,8 +166,11 @@ class Brokers:
             able = [link for link in idle if link.can_open(now_ns)]
             if able:
                 min(able, key=lambda link: (link.reconnect.last_attempt_ns or -1, self._rng())).open()
-                return now_ns + STAGGER_NS if len(idle) > 1 else None
-        return max(not_before_ns, min(link.reconnect.retry_at_ns for link in idle)) if idle else None
+                return now_ns + STAGGER_NS if ready or len(idle) > 1 else None
+        if not idle:
+            return None
+        again_ns = max(not_before_ns, min(link.reconnect.retry_at_ns for link in idle))
+        return min(again_ns, throttled_until_ns) if ready else again_ns
 
     def _idle(self) -> list[Link]:
         """Links that may be opened, now or later: not those that only serve as long as they last."""

@@ -224,6 +224,20 @@ def test_throttled_brokers_are_left_alone(world: World) -> None:
     assert len(world.control().requests) == 1
 
 
+def test_a_throttled_broker_is_asked_in_time_though_the_only_other_one_is_silent(world: World) -> None:
+    world.boot(topic())
+    world.metadata.request_update()
+    world.advance(200)
+    world.control().answer(metadata(topic(leaders=(1,), epoch=1), brokers=(1,)))
+    world.open()[0].throttled_until_ns = world.clock() + 6000 * MS
+    world.metadata.request_update()
+    world.advance(1000)
+    assert hosts(world) == ["boot", "host1"]
+    assert world.advance(1000) == pytest.approx(4.0)
+    world.advance(4000)
+    assert len(world.open("boot")[0].requests) == 1
+
+
 def test_idle_control_connections_are_closed_and_opened_when_needed(make_world: Make) -> None:
     world = make_world(connections_max_idle_ms=5000)
     world.boot(topic())
