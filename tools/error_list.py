@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from pykafka_fast import broker_errors
+from pykafka_fast.broker_errors import NetworkExceptionError
 from pykafka_fast.errors import ClientCode, client_errors
 from pykafka_fast.kafka_error import BrokerResponseError, kafka_errors
 from pykafka_fast.retry import RULES, Action, Rule
@@ -42,7 +43,7 @@ BROKER = """\
 OTHERS = """\
 ## From a broker, about what a producer does not do
 
-Named so that an unexpected one can be read; each fails the record.
+Named so that an unexpected one can be read. Those that are `retriable` are retried, the others fail the record.
 
 | class | code | what happened |
 |---|---:|---|
@@ -77,10 +78,16 @@ def other_row(error: type[BrokerResponseError]) -> str:
     return f"| `{error.__name__}` {error.message} | {error.errno} | {cell(error.description)} |\n"
 
 
+def may_be_written(error: type[BrokerResponseError], rule: Rule) -> str:
+    if error is NetworkExceptionError:  # no answer but the lack of one
+        return "if the request had left whole"
+    return "yes" if rule.in_doubt else "no"
+
+
 def broker_row(error: type[BrokerResponseError]) -> str:
     assert error.errno is not None
     rule = RULES[error.errno]
-    cells = (error.description, what_is_done(rule), "yes" if rule.in_doubt else "no", error.remedy)
+    cells = (error.description, what_is_done(rule), may_be_written(error, rule), error.remedy)
     return f"| `{error.__name__}` {error.message} | {error.errno} | " + " | ".join(map(cell, cells)) + " |\n"
 
 
