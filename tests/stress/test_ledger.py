@@ -17,6 +17,7 @@ import pytest
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import check_balance, threads_of
 from tests.stress.conftest import SECONDS
+from tools.brokers.processes import wait_for
 from tools.readback import read_topic
 from tools.soak.audit import Audit
 from tools.soak.clients import OurClient
@@ -142,3 +143,20 @@ def test_nothing_fails_for_good(tmp_path: Path, seed: int) -> None:
 @pytest.mark.timeout(SECONDS + 110)
 def test_records_that_expire_are_told_of(tmp_path: Path, seed: int) -> None:
     play(tmp_path, seed, True, request_timeout_ms=200, delivery_timeout_ms=400)
+
+
+def test_without_idempotence_the_ledger_finds_doubles(tmp_path: Path, seed: int) -> None:
+    """What the other tests say is worth something: answers that get lost do double records, and that is seen."""
+    with EmbeddedBroker(topics={"t": PARTITIONS}) as broker:
+        client = OurClient(broker.address, "t", {"enable_idempotence": False, "retry_backoff_ms": 5})
+        work = Workload(client, tmp_path, partitions=PARTITIONS, rate=RATE, seed=seed)
+        wait_for(lambda: work.settled > 100, "outcomes", 30)
+        broker.cut(when="after_append", api="Produce")
+        settled = work.settled
+        wait_for(lambda: work.settled > settled + 1_000, "outcomes after the cut", 30)
+        assert work.finish(30) == []
+        audit = Audit(seed)
+        for record in read_topic(broker.address, "t"):
+            audit.see(record.partition, record.offset, record.value)
+        settle(audit, tmp_path)
+    assert any("doubled" in problem for problem in audit.problems())

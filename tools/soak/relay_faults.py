@@ -38,6 +38,8 @@ class RelayFaults:
             self._say(f"{time.monotonic() - began:8.3f} relay: {kind} at {link or 'all'} for {hold:.3f} s")
             act()
             stop.wait(hold)
+            if kind.endswith("reset"):
+                self._relay.reset(link)
             self._relay.heal()
             self.done[kind.partition(" ")[0]] += 1
             stop.wait(self._rng.uniform(0.05, 1.0))
@@ -46,10 +48,13 @@ class RelayFaults:
         relay, rng = self._relay, self._rng
         link = rng.choice([ALL, *range(1, LINKS + 1), *range(1, LINKS + 1)])
         delay, rate, count = rng.uniform(0.001, 0.5), rng.randint(5_000, 300_000), rng.randint(1, 30_000)
+        # With the delay there are requests on their way when the connection goes, and answers that never arrive.
         kinds: list[tuple[str, float, Callable[[], None]]] = [
+            (f"late {delay:.3f} s, then reset", 2.0, lambda: relay.delay(link, delay)),
+            (f"late {delay:.3f} s, then reset", 2.0, lambda: relay.delay(link, delay)),
             (f"delay {delay:.3f} s", 3.0, lambda: relay.delay(link, delay)),
             (f"limit {rate} B/s", 3.0, lambda: relay.limit(link, rate)),
-            ("reset", 0.0, lambda: relay.reset(link)),
+            ("reset", 0.0, lambda: None),
             (f"reset-after {count} B", 2.0, lambda: relay.reset_after(link, count)),
             ("silence", 6.0, lambda: relay.silence(link)),
             ("black-hole", 6.0, lambda: relay.black_hole(link)),
