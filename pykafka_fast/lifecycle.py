@@ -162,7 +162,8 @@ class Lifecycle:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         self.accumulator.close()
         if not self._take_close_lock(deadline):
-            return  # another thread is closing and has not finished in our time
+            self._force()  # another thread is closing, and has not finished in our time
+            return
         try:
             self._close_locked(deadline)
         finally:

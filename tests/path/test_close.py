@@ -214,7 +214,8 @@ def test_two_threads_at_once(broker: EmbeddedBroker, make: Make) -> None:
     assert ends == [True] * 4
 
 
-def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make) -> None:
+@pytest.mark.parametrize("timeout", [0, 0.2])
+def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make, timeout: float) -> None:
     producer = make(broker, linger_ms=0)
     producer.send("t", b"x").get(timeout=10)
     broker.hold("Produce")
@@ -223,11 +224,11 @@ def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make) 
     patient.start()
     while not producer._lifecycle._closing:
         time.sleep(0.001)
-    assert timed(lambda: producer.close(timeout=0.2)) < 1.5
-    broker.release()
-    patient.join(5)
+    assert timed(lambda: producer.close(timeout=timeout)) < 1.5
+    assert isinstance(future.exception, ClosedForcefullyError)
+    patient.join(20)
     assert not patient.is_alive()
-    assert future.is_done
+    broker.release()
 
 
 def test_in_a_callback(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -246,20 +247,26 @@ def test_in_a_callback(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCap
 
 def test_in_a_callback_while_another_thread_closes(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, linger_ms=0)
-    closing = threading.Event()
+    called, closing = threading.Event(), threading.Event()
 
     def callback(*_: Any) -> None:
+        called.set()
         assert closing.wait(20)
         producer.close()
 
     producer.send("t", b"x", on_delivery=callback)
+    assert called.wait(20)
+    broker.hold("Produce")
+    future = producer.send("t", b"x")
     thread = threading.Thread(target=producer.close)
     thread.start()
     while not producer._lifecycle._closing:
         time.sleep(0.001)
     closing.set()
-    thread.join(5)
+    thread.join(20)
     assert not thread.is_alive()
+    assert isinstance(future.exception, ClosedForcefullyError)
+    broker.release()
 
 
 def test_in_an_interceptor(broker: EmbeddedBroker, make: Make) -> None:

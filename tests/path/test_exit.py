@@ -210,6 +210,20 @@ def test_collected_right_before_the_end(start_broker: StartBroker, answers: bool
     broker.release()
 
 
+def test_while_a_daemon_thread_closes_without_a_limit(broker: EmbeddedBroker) -> None:
+    broker.hold("Produce")
+    _, said, _ = run(broker.address, """
+        import logging
+        logging.basicConfig()
+        producer = KafkaProducer(bootstrap_servers=address, linger_ms=0, exit_timeout_ms=300)
+        producer.send("t", b"x")
+        threading.Thread(target=producer.close, daemon=True).start()
+        wait_for(lambda: producer._lifecycle._closing)
+    """)
+    assert "1 records (1 of 't')" in said
+    broker.release()
+
+
 def test_in_a_cycle_that_is_never_collected(broker: EmbeddedBroker) -> None:
     _, said, _ = run(broker.address, """
         gc.disable()
