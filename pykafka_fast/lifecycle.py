@@ -197,9 +197,10 @@ class Lifecycle:
         except BaseException as error:  # Ctrl-C: end all the same, then pass it on
             interrupted = error
             self._force()
-        if self._orphaned:  # by a signal handler: the rest is the parent's
+        if not self._orphaned:
+            self._sender.stop()
+        if self._orphaned:  # by a signal handler, in one or the other: the rest is the parent's
             return
-        self._sender.stop()
         self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
         self._ended = True
         atexit.unregister(self._at_exit)
