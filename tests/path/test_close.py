@@ -228,7 +228,6 @@ def test_a_second_thread_that_will_not_wait(broker: EmbeddedBroker, make: Make, 
     assert isinstance(future.exception, ClosedForcefullyError)
     patient.join(20)
     assert not patient.is_alive()
-    broker.release()
 
 
 def test_in_a_callback(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,7 +265,6 @@ def test_in_a_callback_while_another_thread_closes(broker: EmbeddedBroker, make:
     thread.join(20)
     assert not thread.is_alive()
     assert isinstance(future.exception, ClosedForcefullyError)
-    broker.release()
 
 
 def test_in_an_interceptor(broker: EmbeddedBroker, make: Make) -> None:
