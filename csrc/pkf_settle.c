@@ -275,8 +275,8 @@ static void name_records_with_headers(pkf_batch *batch) {
 void pkf_wire_refuse_headers(pkf_wire *wire, pkf_batch *batch) {
     name_records_with_headers(batch);
     pkf_wire_resolve(wire, batch, UNSUPPORTED_VERSION,
-                     "the record has headers, which the broker that leads its partition is too old for (they need "
-                     "Kafka 0.11)",
+                     "the record, or another one in its batch, has headers, which the broker that leads its partition "
+                     "is too old for (they need Kafka 0.11)",
                      may_be_written(batch));
 }
 

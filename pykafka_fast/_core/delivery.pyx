@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running of callbacks: what the delivery thread does."""
 
-import logging
 import threading
 
 from cpython.ref cimport Py_DECREF
@@ -22,13 +21,11 @@ from pykafka_fast._core.csrc cimport (
     pkf_cookie,
     pkf_listener,
 )
-from pykafka_fast._core.future cimport LOOP, Listener, run_listener, wake_loop
+from pykafka_fast._core.future cimport LOOP, Listener, complain, run_listener, wake_loop
 from pykafka_fast._core.metadata cimport RecordMetadata, metadata_in, slot_exception, undecided_at
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)
-
-logger = logging.getLogger("pykafka_fast.delivery")
 
 
 cdef class Deliveries:
@@ -100,7 +97,7 @@ cdef object deliver_cookies(Deliveries self, pkf_accum *accum, pkf_batch *batch,
                 i += 1
                 deliver_cookie(self, batch, &cookies[i - 1], metadata)
         except BaseException:
-            logger.exception("Error processing callback")
+            complain()
 
 
 cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie *cookie, RecordMetadata metadata):

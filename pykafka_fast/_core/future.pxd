@@ -28,4 +28,5 @@ cdef enum:
 
 cdef RecordFuture new_future()
 cdef object run_listener(Listener listener)
+cdef void complain() noexcept
 cdef object wake_loop(loop, list futures)

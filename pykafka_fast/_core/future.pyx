@@ -48,6 +48,7 @@ from pykafka_fast.types import TopicPartition
 logger = logging.getLogger("pykafka_fast.delivery")
 
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
+cdef object is_finalizing = sys.is_finalizing  # futures may outlive the names of this module
 
 
 # Who starts a producer's delivery thread, by the address of its accumulator: futures know no more than that.
@@ -216,7 +217,7 @@ cdef object leave_unseen(RecordFuture future):
             return None
         if batch.fork_count == 0:  # else it was split in this moment
             break
-    if batch.code != 0 and slot_failed(&future.slot) and not sys.is_finalizing():
+    if batch.code != 0 and slot_failed(&future.slot) and not is_finalizing():
         tell_unseen(<uintptr_t> batch.accum or batch.refused_by, slot_topic(&future.slot), batch.code,
                     slot_exception(&future.slot))
 
@@ -324,8 +325,13 @@ cdef object run_listener(Listener listener):
     try:
         listener.f(*listener.args, outcome, **listener.kwargs)
     except BaseException:
-        logger.exception("Error processing callback")
+        complain()
     return None
+
+
+cdef void complain() noexcept:
+    """A callback has raised. What the log raises then goes to sys.unraisablehook(): others wait for their turn."""
+    logger.exception("Error processing callback")
 
 
 async def awaited(RecordFuture future):

@@ -69,6 +69,8 @@ cdef inline int append_once(pkf_accum *accum, pkf_append *append) noexcept:
         status = pkf_accum_append(accum, append)
         if status != PKF_E_BUSY:
             return status
+    if accum.forked:  # by what gathering the record ran: in the child the lock may be held for ever
+        return PKF_E_CLOSED
     append.wait_lock = True
     with nogil:
         status = pkf_accum_append(accum, append)

@@ -267,3 +267,36 @@ def test_metadata_that_a_callback_keeps_stays_what_it_was(broker: EmbeddedBroker
     assert [number for number, _ in kept] == [number for number in range(2_000) if number % 3 == 0 and number % 7]
     for number, it in kept:
         assert (it.offset, it.timestamp, it.serialized_value_size) == (number, number, number % 50)
+
+
+class BrokenHandler(logging.Handler):
+    """A log handler that raises instead of keeping its troubles to itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("the log is broken")
+
+
+def test_when_the_log_raises_too_the_others_still_run(
+    broker: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = make(broker, linger_ms=60_000)
+    unraisable: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda told: unraisable.append(told.exc_value))
+    log, broken = logging.getLogger("pykafka_fast.delivery"), BrokenHandler()
+    seen: list[int] = []
+
+    def callback(metadata: Any, error: Any) -> None:
+        seen.append(metadata.offset)
+        raise ValueError("the callback's own")
+
+    log.addHandler(broken)
+    try:
+        for _ in range(3):
+            future = producer.send("t", b"x", partition=0, on_delivery=callback)
+        future.add_callback(lambda metadata: callback(metadata, None))
+        producer.flush(timeout=20)
+        future.add_callback(lambda metadata: callback(metadata, None))
+    finally:
+        log.removeHandler(broken)
+    assert seen == [0, 1, 2, 2, 2]
+    assert [str(error) for error in unraisable] == ["the log is broken"] * 5

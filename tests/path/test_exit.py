@@ -321,3 +321,14 @@ def send(partition):
         values = [record.value for record in broker.records("t", partition)]
         assert values == [b"%d" % n for n in range(len(values))]
         assert len(values) >= (100 if end in ABRUPT and closes != "with" else sent)
+
+
+def test_a_failure_nobody_looked_at_that_outlives_the_modules(start_broker: StartBroker) -> None:
+    """A future may be dropped when nothing of Python's is left but the object itself: it goes without a word."""
+    broker = start_broker(topics={"t": 1})
+    _, said, _ = run(broker.address, """
+        with KafkaProducer(bootstrap_servers=address, max_request_size=1000) as producer:
+            threading.outlives_us = producer.send("t", bytes(2000))
+            sys.outlives_us = producer.send("t", bytes(2000))
+    """)
+    assert said == ""

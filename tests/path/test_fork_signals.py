@@ -88,3 +88,53 @@ def test_fork_in_a_signal_handler(broker: EmbeddedBroker, during: str) -> None:
     if during != "close":
         assert [record.value for record in broker.records("t", 1)] == [b"child"]
     assert broker.record_count("t", 0) == (11 if during == "send_memory" else 1)
+
+
+LOCKED = """
+import os, sys, threading, time
+from pykafka_fast import KafkaProducer
+
+producer = KafkaProducer(
+    bootstrap_servers=sys.argv[1], acks=0, linger_ms=0, batch_max_size=1 << 20, buffer_memory=64 << 20)
+producer.send("t", b"x", partition=0).get(20)
+
+def keep_the_lock_busy():
+    while True:
+        producer.send("t", bytes(900_000), partition=0)
+
+class Headers(list):
+    pid = None
+
+    def __iter__(self):
+        if self.pid is None:
+            self.pid = os.fork()
+        return iter([("a", b"b")])
+
+threads = [threading.Thread(target=keep_the_lock_busy) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    headers = Headers([("a", b"b")])
+    future = producer.send("t", b"y", headers=headers, partition=0)
+    if headers.pid == 0:
+        future.get(20)
+        os._exit(0)
+    deadline = time.monotonic() + 20
+    while os.waitpid(headers.pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(headers.pid, 9)
+            os.waitpid(headers.pid, 0)
+            print("a child hung", flush=True)
+            os._exit(1)
+        time.sleep(0.002)
+os._exit(0)
+"""
+
+
+def test_fork_while_a_record_is_gathered_and_its_partition_is_locked(broker: EmbeddedBroker) -> None:
+    """Code of the user's may run, and fork, inside send(). The lock it then asks for may be another thread's."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOCKED, broker.address],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
