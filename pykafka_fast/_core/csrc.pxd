@@ -300,6 +300,7 @@ cdef extern from "pkf_event.h" nogil:
         PKF_COMMAND_THROTTLE
         PKF_COMMAND_LEADERS
         PKF_COMMAND_LEADER
+        bint answered
         PKF_COMMAND_PRODUCER
         PKF_COMMAND_PLAIN
         PKF_COMMAND_REQUEUE
