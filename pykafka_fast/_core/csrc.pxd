@@ -287,6 +287,7 @@ cdef extern from "pkf_event.h" nogil:
         int64_t log_start
         int64_t log_append_time
         bint in_doubt
+        bint answered
         bint first
         pkf_topic *topic
         pkf_batch *batch
@@ -300,7 +301,6 @@ cdef extern from "pkf_event.h" nogil:
         PKF_COMMAND_THROTTLE
         PKF_COMMAND_LEADERS
         PKF_COMMAND_LEADER
-        bint answered
         PKF_COMMAND_PRODUCER
         PKF_COMMAND_PLAIN
         PKF_COMMAND_REQUEUE
