@@ -77,8 +77,8 @@ LAYERS = {
 LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
-    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry
-    version partitioner serializer arity interceptor metrics protocol complaints forked
+    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options compression
+    retry version partitioner serializer arity interceptor metrics protocol complaints forked
     """.split()
 )
 CORE_MAY_IMPORT = {"errors", "types"}
