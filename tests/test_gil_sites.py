@@ -7,6 +7,7 @@ from pathlib import Path
 # file → lines that release the GIL.
 RELEASES: dict[str, int] = {
     "accumulator.pyx": 2,  # waits of flush(): for outcomes, for callbacks
+    "codec.pyx": 2,  # there and back, of whole buffers
     "delivery.pyx": 1,  # the delivery thread's wait
     "future.pyx": 1,  # get()
     "producer_base.pyx": 3,  # a busy lock or a long copy; waits for memory, for the callbacks' budget
