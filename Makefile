@@ -20,7 +20,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 BROKER ?= embedded
 ARGS ?=
 
-.PHONY: demo test bench soak fuzz lint format debug build clean java
+.PHONY: demo test bench soak fuzz lint format debug build clean codecs java
 
 test: build java
 	$(PY) -m pytest tests benchmarks --quick $(ARGS)
@@ -50,14 +50,17 @@ debug: build
 	$(PY) -m pytest tests --ignore=tests/cluster -m "not cluster" $(ARGS)
 
 # Recompiles what changed and nothing else.
-build: $(VENV)/.installed
+build: codecs $(VENV)/.installed
 	@$(PY) -W ignore setup.py -q build_ext --inplace
+
+codecs:
+	@tools/machine.sh codecs
 
 java:
 	@tools/machine.sh java
 
 # The build tools are in the environment, so pip needs none of its own.
-$(VENV)/.installed: pyproject.toml | $(PY)
+$(VENV)/.installed: pyproject.toml | codecs $(PY)
 	$(PIP) install -q --upgrade "setuptools>=70.1" "cython>=3.1"
 	$(PIP) install -q --no-build-isolation -e '.[test,demo]'
 	@touch $@

@@ -2,12 +2,16 @@
 """Builds csrc/ once into a static library, then one extension module per pykafka_fast/_core/*.pyx on top of it.
 
 PKF_DEBUG=1 in the environment builds with the C library's own checks, without optimization and with symbols.
+PKG_CONFIG names the pkg-config that finds the codecs' libraries.
 """
 
 import contextlib
 import io
 import os
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 from glob import glob
 from pathlib import Path
@@ -40,6 +44,17 @@ C_SOURCES = sorted(glob("csrc/*.c"))
 C_HEADERS = sorted(glob("csrc/*.h"))
 PXD_FILES = sorted(glob("pykafka_fast/_core/*.pxd"))
 
+# The codecs' libraries as pkg-config knows them; what else installs them has to be the same in tools/machine.sh.
+CODECS = ["libzstd", "liblz4", "snappy", "libdeflate"]
+PACKAGES = {
+    "apt": "apt-get install pkg-config libzstd-dev liblz4-dev libsnappy-dev libdeflate-dev",
+    "dnf": "dnf install pkgconf-pkg-config libzstd-devel lz4-devel snappy-devel libdeflate-devel",
+    "apk": "apk add pkgconf zstd-dev lz4-dev snappy-dev libdeflate-dev",
+    "brew": "brew install pkgconf zstd lz4 snappy libdeflate",
+}
+# An extension that compresses nothing is not linked with them.
+LINK_AS_NEEDED = "-Wl,-dead_strip_dylibs" if sys.platform == "darwin" else "-Wl,--as-needed"
+
 # Where Cython's output goes; kept out of the package so that it can never end up in a wheel.
 GENERATED_DIR = Path("build", "cython")
 
@@ -49,6 +64,47 @@ GIL_HINT = re.compile(r"Exception check .*will always require the GIL|No excepti
 
 def stale(target: Path, sources: list[str]) -> bool:
     return not target.exists() or any(os.path.getmtime(s) > target.stat().st_mtime for s in sources)
+
+
+def pkg_config(*arguments: str) -> list[str] | None:
+    """The words it answers, or None if it does not know such a library or is not there."""
+    tool = shlex.split(os.environ.get("PKG_CONFIG", "pkg-config"))
+    if not tool or shutil.which(tool[0]) is None:
+        return None
+    done = subprocess.run([*tool, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return shlex.split(done.stdout) if done.returncode == 0 else None
+
+
+def plain_snappy() -> list[str] | None:
+    """Flags for a snappy without a .pc file, which its own build does not install; None if its header is not there."""
+    brew = shutil.which("brew")
+    prefixes = ["/usr", "/usr/local", *([str(Path(brew).parent.parent)] if brew else [])]
+    for prefix in prefixes:
+        if Path(prefix, "include", "snappy-c.h").exists():
+            return ["-lsnappy"] if prefix == "/usr" else [f"-I{prefix}/include", f"-L{prefix}/lib", "-lsnappy"]
+    return None
+
+
+def codec_flags() -> tuple[list[str], list[str]]:
+    """Flags to compile and to link with the codecs' libraries; ends the build if one is missing."""
+    found = {name: pkg_config("--cflags", "--libs", name) for name in CODECS}
+    if found["snappy"] is None and all(flags is not None for name, flags in found.items() if name != "snappy"):
+        found["snappy"] = plain_snappy()
+    missing = [name for name, flags in found.items() if flags is None]
+    if missing:
+        raise SystemExit(missing_message(missing))
+    words = list(dict.fromkeys(word for flags in found.values() for word in flags or []))
+    compiling = [word for word in words if word.startswith(("-I", "-D"))]
+    return compiling, [LINK_AS_NEEDED, *(word for word in words if word not in compiling)]
+
+
+def missing_message(missing: list[str]) -> str:
+    tool = "" if pkg_config("--version") else "pkg-config, which finds them, is not there either. "
+    lines = "".join(f"    {command}\n" for command in PACKAGES.values())
+    return (
+        f"\npykafka_fast compresses with libraries of the system. Not found by pkg-config: {', '.join(missing)}. "
+        f"{tool}Install them with the line for your system (as root where it wants that), then try again:\n{lines}"
+    )
 
 
 class Tee(io.StringIO):
@@ -91,21 +147,23 @@ class BuildWithCsrc(build_ext):
             self.build_lib = str(Path("build", "inplace", flavour, "lib"))
 
     def build_extensions(self) -> None:
-        self._rebuild_all_if_flags_changed()
-        objects = [self._compiled(source, ["csrc"], WARNINGS) for source in C_SOURCES]
+        compiling, linking = codec_flags()
+        self._rebuild_all_if_flags_changed([*compiling, *linking])
+        objects = [self._compiled(source, ["csrc"], [*WARNINGS, *compiling]) for source in C_SOURCES]
         archive = self._archive(objects)
         for extension in self.extensions:
             (source,) = generated_sources(extension)
             flags = [*WARNINGS, *GENERATED_WARNINGS]
             # A change in csrc/ links again; only a change of a header or of the .pyx compiles again.
             extension.extra_objects = [self._compiled(source, extension.include_dirs, flags), archive]
+            extension.extra_link_args = [*extension.extra_link_args, *linking]
             extension.depends = [*extension.extra_objects]
             extension.sources = []
         super().build_extensions()
 
-    def _rebuild_all_if_flags_changed(self) -> None:
+    def _rebuild_all_if_flags_changed(self, codecs: list[str]) -> None:
         stamp = Path(self.build_temp, "flags.txt")
-        flags = " ".join([*C_FLAGS, *WARNINGS, *GENERATED_WARNINGS])
+        flags = " ".join([*C_FLAGS, *WARNINGS, *GENERATED_WARNINGS, *codecs])
         if not stamp.exists() or stamp.read_text() != flags:
             self.force = True
             stamp.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ typedef struct pkf_event {
     int32_t node, code, partition, leader, leader_epoch;
     int64_t offset, log_start, log_append_time;
     bool in_doubt; // PARKED: an earlier try may have been written; CONNECTION_LOST: requests were in flight
+    bool answered; // PARKED: a broker said `code`; else the request ended without an answer
     bool first;    // PARKED: no earlier batch of the partition was without an outcome then
     pkf_topic *topic;
     pkf_batch *batch;

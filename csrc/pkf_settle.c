@@ -139,6 +139,7 @@ static void park_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack) {
         pkf_wire_resolve(wire, batch, ack->code, "no memory to settle the batch", true);
         return;
     }
+    event->answered = true;
     event->code = ack->code;
     event->text = copy_span(ack->error_message);
     event->leader = ack->leader_id;

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from . import compression
 from .errors import KafkaConfigurationError, UnrecognizedConfigError
 from .option import INT32_MAX, Option, parse_bootstrap
 from .options import OPTIONS
@@ -30,7 +31,8 @@ _MAX_IN_FLIGHT_IDEMPOTENT = 5
 class ProducerConfig:
     """The resolved options, one attribute each; ``*_ms`` in milliseconds, ``*_bytes`` and ``*_size`` in bytes.
 
-    ``addresses`` are host and port of ``bootstrap_servers``; ``explicit`` names the options the user gave.
+    ``addresses`` are host and port of ``bootstrap_servers``; ``explicit`` names the options the user gave. ``codec`` is
+    what topics are compressed with, ``topic_codecs`` for some of them; ``compression_threads`` is 0 if that is nothing.
     """
 
     bootstrap_servers: str | list[str]
@@ -62,6 +64,13 @@ class ProducerConfig:
     partitioner: Any
     partitioner_ignore_keys: bool
     partitioner_adaptive_partitioning_enable: bool
+    compression_type: str | None
+    compression_level: int | None
+    compression_by_topic: dict[str, tuple[str | None, int | None]]
+    compression_threads: int
+    compression_gzip_level: int
+    compression_lz4_level: int
+    compression_zstd_level: int
     key_serializer: Any
     value_serializer: Any
     interceptors: list[Any]
@@ -79,18 +88,26 @@ class ProducerConfig:
     metrics_sample_window_ms: int
     addresses: list[tuple[str, int]] = field(default_factory=list)
     explicit: frozenset[str] = frozenset()
+    codec: compression.Choice = compression.NO_COMPRESSION
+    topic_codecs: dict[str, compression.Choice] = field(default_factory=dict)
+
+    def codec_of(self, topic: str) -> compression.Choice:
+        """The number of the codec for the batches of a topic, 0 for none, and its level."""
+        return self.topic_codecs.get(topic, self.codec)
 
     def as_dict(self) -> dict[str, Any]:
         """All options by name as kafka-python's ``producer.config`` has them, those not supported yet included."""
         known = {name: _copied(option.default) for name, option in OPTIONS.items() if option.replaced_by is None}
-        return known | {name: _copied(getattr(self, name)) for name in _SUPPORTED}
+        known |= {name: _copied(getattr(self, name)) for name in _SUPPORTED}
+        return known | {"compression_threads": self.compression_threads or None}
 
 
-_SUPPORTED = tuple(f.name for f in fields(ProducerConfig) if f.name not in ("addresses", "explicit"))
+_DERIVED = ("addresses", "explicit", "codec", "topic_codecs")
+_SUPPORTED = tuple(f.name for f in fields(ProducerConfig) if f.name not in _DERIVED)
 
 
 def _copied(value: Any) -> Any:
-    return list(value) if isinstance(value, list) else value
+    return value.copy() if isinstance(value, (list, dict)) else value
 
 
 def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
@@ -117,7 +134,10 @@ def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
         check(values, given)
     if not values["client_id"]:
         values["client_id"] = f"pykafka-fast-producer-{next(_client_numbers)}"
-    return ProducerConfig(**values, addresses=parse_bootstrap(values["bootstrap_servers"]), explicit=frozenset(given))
+    usual, by_topic = compression.choose(values)
+    values["compression_threads"] = compression.threads(values["compression_threads"], usual, by_topic)
+    return ProducerConfig(**values, addresses=parse_bootstrap(values["bootstrap_servers"]), explicit=frozenset(given),
+                          codec=usual, topic_codecs=by_topic)
 
 
 def _near_misses(name: object) -> str:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InvalidConfigError
+from .compression import CODECS, check_level
+from .errors import InvalidConfigError, InvalidTopicError
+from .types import check_topic
 
 INT32_MAX = 2**31 - 1
 #: Longer times, infinity included, are treated as this one: about 31 years, safe to count in nanoseconds.
@@ -108,6 +110,26 @@ def integer(low: int, high: int = INT32_MAX, *, infinity: int | None = None, nul
     return Kind(f"int, {low}..{'' if high == INT32_MAX else high}" + (", or None" if nullable else ""), convert)
 
 
+def level() -> Kind:
+    """A compression level; which there are depends on the codec."""
+
+    def convert(value: Any) -> int | None:
+        return None if value is None else _index(value, "an int, or None for the codec's default")
+
+    return Kind("int by codec, or None", convert)
+
+
+def java_level(low: int, high: int, standard: int | None = None) -> Kind:
+    """A compression level as Java's options have them: an int in a range, or ``standard`` outside of it."""
+    wanted = f"an int from {low} to {high}" + ("" if standard is None else f", or {standard} for the codec's default")
+
+    def convert(value: Any) -> int:
+        number = _index(value, wanted)
+        return number if number == standard else int(_in_range(number, low, high, wanted))
+
+    return Kind(f"int, {low}..{high}" + ("" if standard is None else f", or {standard}"), convert)
+
+
 def duration(low: int = 0, high: int = FOREVER_MS, *, fraction: bool = False) -> Kind:
     """Milliseconds, whole unless ``fraction``. Times above ``high``, infinity included, count as ``high``."""
     wanted = f"{'a number' if fraction else 'a whole number'} of milliseconds, at least {low}"
@@ -144,15 +166,46 @@ def choice(*values: str, fold: Callable[[str], str] | None = None, nullable: boo
     return Kind(" \\| ".join(f"`{value}`" for value in values) + (" \\| None" if nullable else ""), convert)
 
 
-def codec(*names: str) -> Kind:
+def codec() -> Kind:
     """A compression codec; ``'none'`` is stored as None."""
-    word = choice("none", *names, fold=str.lower, nullable=True)
+    word = choice("none", *CODECS, fold=str.lower, nullable=True)
 
     def convert(value: Any) -> str | None:
         name: str | None = word.convert(value)
         return None if name == "none" else name
 
     return Kind(word.text, convert)
+
+
+def codec_by_topic() -> Kind:
+    """A dict from topic to codec, or to a pair of codec and level; stored as pairs, None where nothing is said."""
+    one = codec()
+
+    def pair(value: Any) -> tuple[str | None, int | None]:
+        name, level = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, None)
+        name = one.convert(name)
+        if level is not None:
+            level = _index(level, "an int as level")
+            check_level(name, level)
+        return name, level
+
+    def convert(value: Any) -> dict[str, tuple[str | None, int | None]]:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"must be a dict such as {{'logs': 'zstd', 'events': ('gzip', 9)}}, not {_type(value)}")
+        resolved = {}
+        for topic, wanted in value.items():
+            if not isinstance(topic, str):
+                raise TypeError(f"must have names of topics as keys, not {_type(topic)}")
+            try:
+                check_topic(topic)
+                resolved[topic] = pair(wanted)
+            except InvalidTopicError as error:
+                raise ValueError(error.args[0]) from error
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{topic!r}: {error}") from error
+        return resolved
+
+    return Kind("dict from topic to codec, or to (codec, level)", convert)
 
 
 def text(*, nullable: bool = False) -> Kind:

@@ -19,8 +19,11 @@ from .option import (
     bootstrap,
     choice,
     codec,
+    codec_by_topic,
     duration,
     integer,
+    java_level,
+    level,
     plug,
     plugs,
     socket_options,
@@ -98,6 +101,30 @@ _BATCHING = (
            "`sticky` prefers partitions whose brokers are faster (KIP-794)."),
 )
 
+_COMPRESSION = (
+    Option("compression_type", codec(), None, "Codec of the batches.",
+           supported=False),
+    Option("compression_level", level(), None,
+           "Level of `compression_type`: gzip 1..9 (None: 6), lz4 0..12 (0), zstd -7..22 (3; 0 means 3, too); the "
+           "higher the smaller and the slower. Of lz4, 3 and more are the high compressor's. snappy has none.",
+           supported=False),
+    Option("compression_by_topic", codec_by_topic(), {},
+           "Topics that are compressed otherwise: `{'logs': 'zstd', 'events': ('gzip', 9), 'images': 'none'}`.",
+           supported=False),
+    Option("compression_threads", integer(1, 64, nullable=True), None,
+           "Threads that compress, if anything is to be compressed; None: the cores less one, from 1 to 4.",
+           supported=False),
+    Option("compression_gzip_level", java_level(1, 9, -1), -1, "Java's name for gzip's level, also for single topics.",
+           supported=False),
+    Option("compression_lz4_level", java_level(1, 17), 9,
+           "Java's name for lz4's level: 9 is the fast compressor (level 0 of `compression_level`), anything else the "
+           "high one at that level.",
+           supported=False),
+    Option("compression_zstd_level", java_level(-131072, 22), 3,
+           "Java's name for zstd's level; what is below -7 counts as -7.",
+           supported=False),
+)
+
 _PLUGS = (
     Option("key_serializer", plug("a callable or an object with serialize", "serialize"), None,
            "Turns keys into bytes; None if they are bytes already."),
@@ -137,14 +164,9 @@ def _later(name: str, default: object = None, doc: str = "", unit: str = "") -> 
     return Option(name, anything(), default, doc, unit, supported=False)
 
 
-_CODECS = ("gzip", "snappy", "lz4", "zstd")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 _NOT_YET = (
-    Option("compression_type", codec(*_CODECS), None, "Codec of the batches.", supported=False),
-    _later("compression_gzip_level", -1),
-    _later("compression_lz4_level", 9),
-    _later("compression_zstd_level", 3),
     Option("security_protocol", choice(*_PROTOCOLS, fold=str.upper), "PLAINTEXT", "How to talk to brokers.",
            supported=False),
     _later("transactional_id", None, "Turns on transactions."),
@@ -198,5 +220,6 @@ _OLD = (
 #: Every option by name, in the order of the documentation.
 OPTIONS: dict[str, Option] = {
     option.name: option
-    for group in (_CLUSTER, _DELIVERY, _BATCHING, _PLUGS, _CONNECTIONS, _METRICS, _NOT_YET, _OLD) for option in group
+    for group in (_CLUSTER, _DELIVERY, _BATCHING, _COMPRESSION, _PLUGS, _CONNECTIONS, _METRICS, _NOT_YET, _OLD)
+    for option in group
 }

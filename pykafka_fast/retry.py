@@ -81,12 +81,12 @@ _FATAL = Rule(Action.FATAL, Action.FAIL)
 _DONE = Rule(Action.DONE, Action.DONE)
 
 # 3, 6 and 56 also come when the broker stopped leading while a written batch waited for the other replicas.
-# 13 stands for a connection that was lost: whether the request had left is known better than by its number.
+# 7 and 13 also stand for a request without an answer: whether it had left whole is known better than by its number.
 _ROWS: tuple[tuple[Rule, tuple[int, ...]], ...] = (
     (_RETRY, (2, 14, 15, 16, 19, 41, 51, 70, 71, 75, 78, 88, 89, 106, 122, 123, 133)),
     (_RETRY_IN_DOUBT, (7, 20)),
-    (_REFRESH, (5, 9, 13, 72, 74, 80, 83, 84, 100, 103)),
-    (_REFRESH_IN_DOUBT, (3, 6, 56)),
+    (_REFRESH, (5, 9, 72, 74, 80, 83, 84, 100, 103)),
+    (_REFRESH_IN_DOUBT, (3, 6, 13, 56)),
     (_SPLIT, (MESSAGE_TOO_LARGE,)),
     (_BUMP, (OUT_OF_ORDER_SEQUENCE_NUMBER, UNKNOWN_PRODUCER_ID)),
     (_FATAL, (31, 35, 53, 90)),
@@ -112,6 +112,7 @@ def decide(
     is_first: bool = True,
     log_start_known: bool = True,
     in_doubt: bool = False,
+    answered: bool = True,
 ) -> Decision:
     """What to do with a batch that came back with an error.
 
@@ -124,7 +125,8 @@ def decide(
         record_count: records in the batch.
         is_first: no earlier batch of the partition waits for its outcome.
         log_start_known: the response named the log's start offset.
-        in_doubt: an earlier try, or this one if the connection was lost, may have been written.
+        in_doubt: an earlier try, or this one if its request ended without an answer, may have been written.
+        answered: a broker said ``code``; otherwise the request ended without an answer.
     """
     rule = RULES.get(code, RULES[UNKNOWN_SERVER_ERROR])
     unsure = not log_start_known and attempts == 0  # the broker may remember the producer in a moment
@@ -135,7 +137,7 @@ def decide(
         action = Action.FAIL
     elif action is Action.BUMP_EPOCH and (not is_first or (code == UNKNOWN_PRODUCER_ID and unsure)):
         action = Action.RETRY  # an earlier batch has to be settled first
-    return Decision(action, in_doubt or rule.in_doubt, rule.refresh)
+    return Decision(action, in_doubt or (answered and rule.in_doubt), rule.refresh)
 
 
 _TRIES_AGAIN = (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH)

@@ -100,6 +100,7 @@ class Settlement:
             is_first=outcome.first,
             log_start_known=outcome.log_start >= 0,
             in_doubt=outcome.in_doubt,
+            answered=outcome.answered,
         )
         is_moved = outcome.code in _MOVED and self._merge_leader(batch, outcome)
         if decision.refresh:

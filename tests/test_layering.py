@@ -47,6 +47,7 @@ OWNED_SYSTEM_HEADERS = {
     "pkf_request": {"sys/uio.h"},
     "pkf_event": {"unistd.h"},
     "pkf_round": {"signal.h"},
+    "pkf_codec": set("libdeflate.h lz4.h lz4frame.h lz4hc.h snappy-c.h zstd.h zstd_errors.h".split()),
     "crc32c_sse42": {"nmmintrin.h", "wmmintrin.h"},
     "crc32c_armv8": {"arm_acle.h", "arm_neon.h", "sys/auxv.h", "sys/sysctl.h"},
 }
@@ -78,8 +79,8 @@ LAYERS = {
 LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
-    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options retry
-    version partitioner serializer arity interceptor metrics protocol complaints forked
+    errors admin_errors broker_errors client_errors kafka_error types config option options producer_options compression
+    retry version partitioner serializer arity interceptor metrics protocol complaints forked
     """.split()
 )
 CORE_MAY_IMPORT = {"errors", "types"}

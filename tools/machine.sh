@@ -5,6 +5,7 @@
 # root, else stops with the line to run.
 #
 #   tools/machine.sh python    print the path of a Python >= 3.10 with venv and headers; with it comes a C compiler
+#   tools/machine.sh codecs    pkg-config and the libraries that compress
 #   tools/machine.sh java      Java >= 17 and Maven
 set -eu
 
@@ -35,6 +36,17 @@ have_python() {
     find_python >/dev/null && have_compiler
 }
 
+# As setup.py finds them.
+have_codecs() {
+    pkg_config=${PKG_CONFIG:-pkg-config}
+    $pkg_config --exists libzstd liblz4 libdeflate >/dev/null 2>&1 || return 1
+    $pkg_config --exists snappy >/dev/null 2>&1 && return 0
+    for prefix in /usr /usr/local "$(dirname "$(dirname "$(command -v brew || echo /usr/bin/brew)")")"; do
+        [ ! -e "$prefix/include/snappy-c.h" ] || return 0
+    done
+    return 1
+}
+
 have_java() {
     java=java
     [ -z "${JAVA_HOME:-}" ] || [ ! -x "$JAVA_HOME/bin/java" ] || java=$JAVA_HOME/bin/java
@@ -48,21 +60,27 @@ install_line() {
     if command -v apt-get >/dev/null 2>&1; then
         case $1 in
             python) echo "apt-get update && apt-get install -y python3 python3-venv python3-dev gcc libc6-dev" ;;
+            codecs)
+                echo "apt-get update && apt-get install -y pkg-config libzstd-dev liblz4-dev libsnappy-dev libdeflate-dev"
+                ;;
             java) echo "apt-get update && apt-get install -y openjdk-17-jre-headless maven" ;;
         esac
     elif command -v dnf >/dev/null 2>&1; then
         case $1 in
             python) echo "dnf install -y python3.12 python3.12-devel gcc glibc-devel libasan libtsan libubsan" ;;
+            codecs) echo "dnf install -y pkgconf-pkg-config libzstd-devel lz4-devel snappy-devel libdeflate-devel" ;;
             java) echo "dnf install -y java-17-openjdk-headless maven" ;;
         esac
     elif command -v apk >/dev/null 2>&1; then
         case $1 in
             python) echo "apk add python3 python3-dev gcc musl-dev linux-headers" ;;
+            codecs) echo "apk add pkgconf zstd-dev lz4-dev snappy-dev libdeflate-dev" ;;
             java) echo "apk add openjdk17-jre-headless maven" ;;
         esac
     elif command -v brew >/dev/null 2>&1; then
         case $1 in
             python) echo "brew install python@3.12" ;;
+            codecs) echo "brew install pkgconf zstd lz4 snappy libdeflate" ;;
             java) echo "brew install openjdk@17 maven" ;;
         esac
     fi
@@ -71,6 +89,7 @@ install_line() {
 describe() {
     case $1 in
         python) echo "Python >= 3.10 with venv and headers, and a C compiler" ;;
+        codecs) echo "pkg-config and the libraries zstd, lz4, snappy and libdeflate" ;;
         java) echo "Java >= 17 and Apache Maven" ;;
     esac
 }
@@ -103,9 +122,10 @@ case ${1:-} in
         need python
         find_python
         ;;
+    codecs) need codecs ;;
     java) need java ;;
     *)
-        echo "usage: tools/machine.sh python|java" >&2
+        echo "usage: tools/machine.sh python|codecs|java" >&2
         exit 2
         ;;
 esac

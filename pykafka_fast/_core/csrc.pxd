@@ -68,6 +68,29 @@ cdef extern from "pkf_record.h" nogil:
     pkf_status pkf_record_read(pkf_cursor *c, pkf_record *record) noexcept
     pkf_status pkf_record_next_header(pkf_cursor *headers, pkf_header *header) noexcept
 
+cdef extern from "pkf_codec.h" nogil:
+    ctypedef enum pkf_codec:
+        PKF_NONE
+        PKF_GZIP
+        PKF_SNAPPY
+        PKF_LZ4
+        PKF_ZSTD
+    ctypedef struct pkf_codec_state:
+        pass
+    ctypedef struct pkf_codec_levels:
+        int32_t min
+        int32_t max
+        int32_t standard
+    pkf_codec_state *pkf_codec_state_new() noexcept
+    void pkf_codec_state_free(pkf_codec_state *state) noexcept
+    pkf_status pkf_codec_describe(pkf_codec codec, pkf_codec_levels *levels) noexcept
+    size_t pkf_codec_bound(pkf_codec codec, size_t size) noexcept
+    size_t pkf_codec_memory(pkf_codec codec, int32_t level, size_t size) noexcept
+    pkf_status pkf_codec_compress(pkf_codec_state *state, pkf_codec codec, int32_t level, int magic, pkf_span src,
+                                  uint8_t *dst, size_t *size) noexcept
+    pkf_status pkf_codec_decompress(pkf_codec_state *state, pkf_codec codec, int magic, pkf_span src, uint8_t *dst,
+                                    size_t room, size_t *size) noexcept
+
 cdef extern from "pkf_legacy.h" nogil:
     pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
                                 size_t *size) noexcept
@@ -363,6 +386,7 @@ cdef extern from "pkf_event.h" nogil:
         int64_t log_start
         int64_t log_append_time
         bint in_doubt
+        bint answered
         bint first
         pkf_topic *topic
         pkf_batch *batch

@@ -65,6 +65,7 @@ class Event:
     log_start: int
     log_append_time: int
     in_doubt: bool
+    answered: bool
     first: bool
     record_errors: list[tuple[int, str | None]]
 

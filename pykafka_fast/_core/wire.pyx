@@ -141,7 +141,7 @@ cdef class Event:
     cdef readonly object kind, text, topic, batch, record_errors
     cdef readonly int node, code, partition, leader, leader_epoch
     cdef readonly long long offset, log_start, log_append_time
-    cdef readonly bint in_doubt, first
+    cdef readonly bint in_doubt, answered, first
 
     def __repr__(self):
         where = "" if self.topic is None else f" {self.topic}-{self.partition}"
@@ -167,6 +167,7 @@ cdef Event event_of(pkf_event *c):
     event.log_start = c.log_start
     event.log_append_time = c.log_append_time
     event.in_doubt = c.in_doubt
+    event.answered = c.answered
     event.first = c.first
     event.record_errors = [
         (c.record_errors[i].index, text_of(c.record_errors[i].message)) for i in range(c.record_error_count)]

@@ -26,9 +26,7 @@ class EmbeddedBroker(Faults):
 
     It speaks the protocol of Apache Kafka 2.1 to 4.1 as far as producers and assigning consumers need it, and that of
     0.10 as far as producers do (:meth:`play_release`), checks what a real broker checks, and notes in
-    :attr:`violations` what a client did wrong. It knows no transactions, consumer groups, TLS or SASL. Of batches
-    compressed with snappy, lz4 or zstd it checks the header and serves them as they are; :meth:`records` cannot show
-    them.
+    :attr:`violations` what a client did wrong. It knows no transactions, consumer groups, TLS or SASL.
 
     ::
 

@@ -86,10 +86,7 @@ class StoredBatch:
 
 def _check_body(header: BatchHeader, data: bytes | bytearray | memoryview) -> list[str]:
     """Check the records; remarks about what a broker would silently correct."""
-    body = payload(header, data)
-    if body is None:
-        return []
-    highest = header.base_timestamp + check_records(body, header.record_count)
+    highest = header.base_timestamp + check_records(payload(header, data), header.record_count)
     if highest == header.max_timestamp:
         return []
     return [f"max timestamp {header.max_timestamp} in the header, {highest} among the records"]
@@ -261,8 +258,6 @@ class PartitionLog:
 
 def _check_deferred_body(batch: StoredBatch) -> list[str]:
     if batch.header.is_log_append_time:
-        body = payload(batch.header, batch.data)
-        if body is not None:
-            check_records(body, batch.header.record_count)
+        check_records(payload(batch.header, batch.data), batch.header.record_count)
         return []
     return [f"batch at offset {batch.base_offset}: {remark}" for remark in _check_body(batch.header, batch.data)]

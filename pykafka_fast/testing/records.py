@@ -8,16 +8,17 @@ varint value size (-1 null), value. All varints are zigzag.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .._core import codec
+from ..errors import KafkaProtocolError, MessageSizeTooLargeError
 from .batch import HEADER_SIZE, BatchError, BatchHeader, next_sequence
 from .codes import Code
 
-__all__ = ["Record", "check_records", "decode_records", "payload"]
+__all__ = ["Record", "check_records", "decode_records", "decompress", "payload"]
 
-_GZIP = 1
+_DECOMPRESSED_MAX = 1 << 28  # far beyond any request; a bomb must not take the machine along
 _NULL = 1  # -1 in zigzag
 
 
@@ -47,17 +48,27 @@ class Record(NamedTuple):
     sequence: int
 
 
-def payload(header: BatchHeader, data: bytes | bytearray | memoryview) -> bytes | bytearray | None:
-    """The records of a batch, uncompressed, or None if this Python has no decoder for the codec."""
-    body = bytes(memoryview(data)[HEADER_SIZE:])
-    if header.codec == 0:
-        return body
-    if header.codec == _GZIP:
-        try:
-            return gzip.decompress(body)
-        except (OSError, EOFError) as error:
-            raise BatchError(Code.CORRUPT_MESSAGE, f"the gzip stream cannot be read: {error}") from None
-    return None
+def payload(header: BatchHeader, data: bytes | bytearray | memoryview) -> bytes:
+    """The records of a batch, decompressed.
+
+    Raises:
+        BatchError: CORRUPT_MESSAGE if they cannot be decompressed.
+    """
+    return decompress(header.codec, memoryview(data)[HEADER_SIZE:], 2)
+
+
+def decompress(number: int, data: bytes | memoryview, magic: int) -> bytes:
+    """Bytes that a client compressed for message format ``magic``.
+
+    Raises:
+        BatchError: CORRUPT_MESSAGE if that cannot be undone.
+    """
+    try:
+        return codec.decompress(number, data, _DECOMPRESSED_MAX, magic)
+    except MessageSizeTooLargeError:
+        raise BatchError(Code.CORRUPT_MESSAGE, f"codec {number}: more than {_DECOMPRESSED_MAX} bytes") from None
+    except KafkaProtocolError:
+        raise BatchError(Code.CORRUPT_MESSAGE, f"{len(data)} bytes are not of codec {number}, or end early") from None
 
 
 def _bad(index: int, problem: str) -> BatchError:
@@ -225,11 +236,9 @@ def decode_records(partition: int, header: BatchHeader, data: bytes | bytearray)
     """The records of a batch that lies in a log, so its base offset is the real one.
 
     Raises:
-        BatchError: a record is malformed, or this Python cannot decompress the batch.
+        BatchError: a record is malformed, or the batch cannot be decompressed.
     """
     body = payload(header, data)
-    if body is None:
-        raise BatchError(Code.UNSUPPORTED_COMPRESSION_TYPE, f"no decoder for compression codec {header.codec}")
     position = 0
     for index in range(header.record_count):
         try:

@@ -58,7 +58,7 @@ def test_read_by_other_clients(magic: int) -> None:
                 (read,) = batch
                 assert (read.offset, read.key, read.value) == (number, key, value)
                 assert read.timestamp == (time if magic else None)
-        assert [(it.timestamp, it.key, it.value) for it in read_message_set(data, magic)] == [
+        assert [(it.timestamp, it.key, it.value) for it in read_message_set(data, magic).messages] == [
             (time if magic else -1, key, value) for time, key, value in fields
         ]
 

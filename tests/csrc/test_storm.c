@@ -53,7 +53,7 @@ static void tell_leaders(void) {
 
 static void decide(pkf_event *event, uint64_t *random) {
     pkf_batch *batch = event->batch;
-    bool doubt = event->in_doubt || event->code == 7, first = event->first;
+    bool doubt = event->in_doubt || (event->answered && event->code == 7), first = event->first;
     int32_t code = event->code, size = (int32_t)batch->used / 2;
     bool again = code == 6 || code == 7 || code == 13 || code == 19 || code == 45;
     pkf_command_kind kind = PKF_COMMAND_FAIL;

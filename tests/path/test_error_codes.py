@@ -33,10 +33,11 @@ RETRY, FAIL = Row("retry", "retry"), Row("fail", "fail")
 REFRESH = Row("retry", "retry", refreshes=True)
 BUMP, FATAL, DONE = Row("bump", "fail"), Row("fatal", "fail"), Row("done", "done")
 #: Section 5.7, row by row. 3, 6 and 56 leave doubt because a broker that stops leading says so of batches it has
-#: written too, while they wait for the other replicas.
+#: written too, while they wait for the other replicas; 7 and 13 because somebody did not wait for a broker's answer.
 TABLE: dict[int, Row] = {
     -1: FAIL._replace(in_doubt=DOUBT), 2: RETRY, 3: REFRESH._replace(in_doubt=DOUBT), 5: REFRESH,
-    6: REFRESH._replace(in_doubt=DOUBT), 7: RETRY._replace(in_doubt=DOUBT), 9: REFRESH, 10: FAIL, 13: REFRESH,
+    6: REFRESH._replace(in_doubt=DOUBT), 7: RETRY._replace(in_doubt=DOUBT), 9: REFRESH, 10: FAIL,
+    13: REFRESH._replace(in_doubt=DOUBT),
     14: RETRY, 15: RETRY, 16: RETRY, 17: FAIL, 18: FAIL, 19: RETRY, 20: RETRY._replace(in_doubt=DOUBT), 21: FAIL,
     29: FAIL, 31: FATAL, 32: FAIL, 35: FATAL, 42: FAIL, 43: FAIL, 44: FAIL, 45: BUMP, 46: DONE, 47: FAIL, 48: FAIL,
     49: FAIL, 51: RETRY, 53: FATAL, 56: REFRESH._replace(in_doubt=DOUBT), 59: BUMP, 72: REFRESH, 74: REFRESH, 75: RETRY,

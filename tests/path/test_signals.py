@@ -188,7 +188,7 @@ def test_send_in_a_signal_handler(broker: EmbeddedBroker, make: Make) -> None:
 
 
 STOPPED = """
-import signal, sys, threading, time
+import os, signal, sys, threading, time
 from pykafka_fast import KafkaProducer
 
 producer = KafkaProducer(bootstrap_servers=sys.argv[1], linger_ms=60_000, buffer_memory=64 << 10)
@@ -196,7 +196,7 @@ main = threading.get_ident()
 
 def stop(*_):
     producer.close(timeout={timeout})
-    print("closed", flush=True)
+    os.write(1, b"closed\n")  # the signal may interrupt a print()
     sys.exit(5)
 
 def fill():

@@ -62,6 +62,25 @@ def test_a_user_gets_the_line_to_run(user: Machine, manager: str, line: str) -> 
     assert "must not run" not in done.stderr
 
 
+@pytest.mark.parametrize("manager", ["apt-get", "dnf", "apk", "brew"])
+def test_the_codecs_are_what_the_build_asks_for(user: Machine, root: Path, manager: str) -> None:
+    """The packages are named in three places, which must agree."""
+    user.program(manager, "exit 9")
+    done = user.run("codecs")
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1].strip("'").replace("add", "install").replace("install -y", "install")
+    names = line.rpartition("install ")[2]
+    for document in ("setup.py", "README.md"):
+        assert f" {names}" in (root / document).read_text(), document
+
+
+def test_codecs_are_found(user: Machine) -> None:
+    user.program("pkg-config", "exit 0")
+    assert user.run("codecs").returncode == 0
+    user.program("pkg-config", "exit 1")
+    assert user.run("codecs").returncode == 1
+
+
 def test_no_package_manager(user: Machine) -> None:
     done = user.run("python")
     assert done.returncode == 1

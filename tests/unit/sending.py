@@ -240,6 +240,7 @@ class FakeEvent:
     log_start: int = -1
     log_append_time: int = -1
     in_doubt: bool = False
+    answered: bool = True
     first: bool = True
     record_errors: list[tuple[int, str | None]] = field(default_factory=list)
 

@@ -46,9 +46,12 @@ def test_no_refresh_without_reason(world: World) -> None:
     assert len(world.control().requests) == 1
 
 
-@pytest.mark.parametrize(("code", "in_doubt", "doubt"), [(7, False, True), (13, False, False), (13, True, True)])
-def test_doubt(world: World, code: int, in_doubt: bool, doubt: bool) -> None:
-    call = told(world, parked(code, FakeBatch(), in_doubt=in_doubt))
+@pytest.mark.parametrize("code", [7, 13])
+@pytest.mark.parametrize(("answered", "in_doubt"), [(True, False), (True, True), (False, False), (False, True)])
+def test_doubt(world: World, code: int, answered: bool, in_doubt: bool) -> None:
+    """An answer leaves doubt; without one it depends on whether the request had left whole, which is ``in_doubt``."""
+    doubt = answered or in_doubt
+    call = told(world, parked(code, FakeBatch(), in_doubt=in_doubt, answered=answered))
     assert call[2]["in_doubt"] is doubt  # type: ignore[index]
 
 

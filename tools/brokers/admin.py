@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
-from confluent_kafka.admin._metadata import TopicMetadata
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tools.brokers.processes import wait_for
@@ -48,7 +48,7 @@ class Admin:
         wait_for(lambda: self._whole(nodes), f"nodes {list(nodes)} in sync", self._timeout)
 
     def _whole(self, nodes: Sequence[int]) -> bool:
-        cluster = self._client.list_topics(timeout=self._timeout)
+        cluster = self._cluster()
         return set(nodes) <= set(cluster.brokers) and all(
             partition.leader >= 0 and len(partition.isrs) == len(partition.replicas)
             for topic in cluster.topics.values()
@@ -72,9 +72,19 @@ class Admin:
         asked = self._client.list_offsets(latest, request_timeout=self._timeout)
         return all(future.exception(self._timeout) is None for future in asked.values())
 
+    def _cluster(self) -> ClusterMetadata:
+        """Asked in short tries: a request to a broker that has just been killed may wait for its whole time-out."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._client.list_topics(timeout=5)
+            except KafkaException as error:
+                if error.args[0].code() >= 0 or time.monotonic() > deadline:  # below 0: not a broker's answer
+                    raise
+
     def _find(self, topic: str) -> TopicMetadata | None:
         # Asking for one topic by name would create it on a broker that creates topics by itself.
-        found: TopicMetadata | None = self._client.list_topics(timeout=self._timeout).topics.get(topic)
+        found: TopicMetadata | None = self._cluster().topics.get(topic)
         return None if found is None or found.error is not None else found
 
     def _retrying(self, action: Callable[[], object]) -> None:
