@@ -12,18 +12,17 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from pykafka_fast._core.column cimport Column, Numbers
-from pykafka_fast._core.csrc cimport (
+from pykafka_fast._core.csrc cimport PKF_OK, pkf_span
+from pykafka_fast._core.csrc_bulk cimport (
     PKF_COLUMN_BINARY,
     PKF_COLUMN_FIXED,
     PKF_COLUMN_LARGE,
     PKF_COLUMN_NONE,
     PKF_COLUMN_VIEW,
-    PKF_OK,
     pkf_column,
     pkf_column_check,
     pkf_column_kind,
     pkf_column_read,
-    pkf_span,
 )
 
 cdef struct ArrowSchema:

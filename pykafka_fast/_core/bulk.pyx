@@ -7,13 +7,8 @@ from libc.string cimport memset
 
 from pykafka_fast._core.accumulator cimport Accumulator, Topic, serve_signals
 from pykafka_fast._core.column cimport Column, HeaderLists, Numbers
-from pykafka_fast._core.csrc cimport (
-    PKF_E_BUSY,
-    PKF_E_INVALID,
-    PKF_E_MALFORMED,
-    PKF_E_PARTIAL,
-    PKF_OK,
-    pkf_accum,
+from pykafka_fast._core.csrc cimport PKF_E_BUSY, PKF_E_INVALID, PKF_E_MALFORMED, PKF_E_PARTIAL, PKF_OK, pkf_accum
+from pykafka_fast._core.csrc_bulk cimport (
     pkf_bulk,
     pkf_bulk_append,
     pkf_bulk_check,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from libc.stdint cimport int32_t, int64_t
 
-from pykafka_fast._core.csrc cimport pkf_column, pkf_header, pkf_header_list, pkf_span
+from pykafka_fast._core.csrc cimport pkf_header, pkf_span
+from pykafka_fast._core.csrc_bulk cimport pkf_column, pkf_header_list
 
 
 cdef class Column:

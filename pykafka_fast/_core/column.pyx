@@ -8,14 +8,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
-from pykafka_fast._core.csrc cimport (
-    PKF_COLUMN_NONE,
-    PKF_COLUMN_SPANS,
-    pkf_column,
-    pkf_header,
-    pkf_header_list,
-    pkf_span,
-)
+from pykafka_fast._core.csrc cimport pkf_header, pkf_span
+from pykafka_fast._core.csrc_bulk cimport PKF_COLUMN_NONE, PKF_COLUMN_SPANS, pkf_column, pkf_header_list
 from pykafka_fast._core.gather cimport gather_bytes, gather_header, pairs_of
 
 cdef extern from "Python.h":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from libc.stdint cimport int32_t
 
-from pykafka_fast._core.csrc cimport pkf_range
+from pykafka_fast._core.csrc_bulk cimport pkf_range
 
 
 cdef class RangeFuture:

@@ -27,6 +27,9 @@ from pykafka_fast._core.csrc cimport (
     pkf_batch_record_code,
     pkf_batch_ref,
     pkf_batch_state,
+    pkf_slot,
+)
+from pykafka_fast._core.csrc_bulk cimport (
     pkf_place,
     pkf_range_clear,
     pkf_range_init,
@@ -37,7 +40,6 @@ from pykafka_fast._core.csrc cimport (
     pkf_run,
     pkf_sizes_at,
     pkf_sizes_note,
-    pkf_slot,
 )
 from pykafka_fast._core.future cimport (
     BOTH, CALLBACK, ERRBACK, LOOP, Listener, RecordFuture, attach, check_timeout, expect_look, new_future, run_listener,
