@@ -128,6 +128,13 @@ static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size) {
     return (uint32_t)(hint > PKF_SLAB_MIN_SIZE ? hint : PKF_SLAB_MIN_SIZE);
 }
 
+uint32_t pkf_accum_expect_locked(pkf_accum *accum, pkf_partition *partition, uint64_t size) {
+    uint32_t before = partition->slab_hint;
+    uint32_t hint = next_hint(accum, partition->topic, size < SIZE_MAX / 2 ? (size_t)size / 2 : SIZE_MAX / 4);
+    if (hint > before) partition->slab_hint = hint;
+    return before;
+}
+
 // Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready;
 // E_EXHAUSTED: there will never be one.
 static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted) {

@@ -73,13 +73,16 @@ pkf_status pkf_bulk_check(const pkf_accum *accum, const pkf_rows *rows, int64_t 
 
 static int32_t size_of(const pkf_span *span) { return span->base ? (int32_t)span->len : -1; }
 
-static pkf_status note_sizes(pkf_bulk *bulk, int32_t i) {
+static pkf_status note_sizes(pkf_bulk *bulk, int32_t count) {
     pkf_range *range = bulk->range;
-    int32_t row = range->count + i, count = range->row_count;
-    const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
-    pkf_status status = pkf_sizes_note(&range->key_sizes, count, row, size_of(&bulk->keys[i]));
-    if (status == PKF_OK) status = pkf_sizes_note(&range->value_sizes, count, row, size_of(&bulk->values[i]));
-    if (status == PKF_OK) status = pkf_sizes_note(&range->header_sizes, count, row, list->size);
+    pkf_status status = PKF_OK;
+    for (int32_t i = 0; i < count && status == PKF_OK; i++) {
+        int32_t row = range->count + i, all = range->row_count;
+        status = pkf_sizes_note(&range->key_sizes, all, row, size_of(&bulk->keys[i]));
+        if (status == PKF_OK) status = pkf_sizes_note(&range->value_sizes, all, row, size_of(&bulk->values[i]));
+        const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
+        if (status == PKF_OK) status = pkf_sizes_note(&range->header_sizes, all, row, list->size);
+    }
     return status;
 }
 
@@ -99,11 +102,9 @@ static pkf_status load_block(pkf_bulk *bulk) {
     if (rows->values.kind == PKF_COLUMN_NONE) memset(bulk->values, 0, (size_t)count * sizeof *bulk->values);
     pkf_column_read(&rows->keys, bulk->taken, count, bulk->keys);
     pkf_column_read(&rows->values, bulk->taken, count, bulk->values);
-    for (int32_t i = 0; i < count; i++) {
-        pkf_status status = note_sizes(bulk, i);
-        if (status) return status;
-        bulk->partitions[i] = partition_of(bulk, i);
-    }
+    pkf_status status = note_sizes(bulk, count);
+    if (status) return status;
+    for (int32_t i = 0; i < count; i++) bulk->partitions[i] = partition_of(bulk, i);
     bulk->block_last = bulk->taken + count;
     return PKF_OK;
 }
@@ -128,21 +129,25 @@ static int32_t write_rows_locked(pkf_bulk *bulk, pkf_batch *batch, int32_t i, in
     uint8_t *base = batch->slab->base, *at = base + batch->used;
     uint32_t body = 0, largest = batch->record_size_max;
     int32_t first = i, index = batch->count, row = bulk->range->count;
+    const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
+    int64_t timestamp = timestamp_of(bulk->range, row), latest = batch->max_timestamp;
     if (room > batch->used + (size_t)HOLD_BYTES) room = batch->used + (size_t)HOLD_BYTES;
     for (; i < end; i++, index++, row++) {
-        const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
-        int64_t timestamp = timestamp_of(bulk->range, row), delta = timestamp - batch->base_timestamp;
+        if (bulk->rows.header_lists) list = headers_of(&bulk->rows, bulk->block_first + i);
+        if (bulk->range->timestamps) timestamp = bulk->range->timestamps[row];
+        int64_t delta = timestamp - batch->base_timestamp;
         size_t size =
             pkf_record_size(delta, index, &bulk->keys[i], &bulk->values[i], list->headers, list->count, &body);
         if (i > first && (size_t)(at - base) + size > room) break;
         at = pkf_record_write(at, body, delta, index, &bulk->keys[i], &bulk->values[i], list->headers, list->count);
         if (size > largest) largest = (uint32_t)size;
-        if (timestamp > batch->max_timestamp) batch->max_timestamp = timestamp;
+        if (timestamp > latest) latest = timestamp;
         if (list->count) batch->with_headers = true;
     }
     batch->used = (uint32_t)(at - base);
     batch->count = index;
     batch->record_size_max = largest;
+    batch->max_timestamp = latest;
     return i - first;
 }
 
@@ -150,7 +155,9 @@ static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *p
                               bool *look) {
     uint32_t body;
     describe(bulk, i);
+    uint32_t hint = pkf_accum_expect_locked(accum, partition, expected(bulk));
     pkf_status status = pkf_accum_ready_locked(accum, partition, &bulk->append, &body, look);
+    if (partition->slab_hint <= hint || status == PKF_OK) partition->slab_hint = hint;
     if (status) return status;
     pkf_batch *batch = partition->tail;
     uint32_t before = batch->used;

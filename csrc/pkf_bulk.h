@@ -31,6 +31,7 @@ typedef struct pkf_rows {
     pkf_header_list headers;
     int32_t partition; // -1 for a choice
     int32_t count;
+    int64_t bytes; // of keys and values together, as far as that is known: how large batches may become
 } pkf_rows;
 
 typedef struct pkf_bulk {

@@ -46,10 +46,8 @@ bool pkf_range_add(pkf_range *range, pkf_batch *batch, int32_t first, int32_t co
     return !extends;
 }
 
-pkf_status pkf_sizes_note(pkf_sizes *sizes, int32_t row_count, int32_t row, int32_t size) {
-    if (row == 0) sizes->same = size;
+pkf_status pkf_sizes_differ(pkf_sizes *sizes, int32_t row_count, int32_t row, int32_t size) {
     if (sizes->each == NULL) {
-        if (size == sizes->same) return PKF_OK;
         sizes->each = malloc((size_t)row_count * sizeof *sizes->each);
         if (sizes->each == NULL) return PKF_E_NOMEM;
         for (int32_t i = 0; i < row; i++) sizes->each[i] = sizes->same;

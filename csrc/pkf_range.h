@@ -52,8 +52,14 @@ PKF_MUST_USE pkf_status pkf_range_reserve(pkf_range *range);
 // which needs a reference: one that the caller takes before anybody else can let go of the batch.
 bool pkf_range_add(pkf_range *range, pkf_batch *batch, int32_t first, int32_t count);
 
-// Note the size of a row; rows in order.
-PKF_MUST_USE pkf_status pkf_sizes_note(pkf_sizes *sizes, int32_t row_count, int32_t row, int32_t size);
+// Note the size of a row; rows in order. row_count: how many there will be.
+PKF_MUST_USE pkf_status pkf_sizes_differ(pkf_sizes *sizes, int32_t row_count, int32_t row, int32_t size);
+
+PKF_MUST_USE static inline pkf_status pkf_sizes_note(pkf_sizes *sizes, int32_t row_count, int32_t row, int32_t size) {
+    if (row == 0) sizes->same = size;
+    if (sizes->each == NULL && size == sizes->same) return PKF_OK;
+    return pkf_sizes_differ(sizes, row_count, row, size);
+}
 
 static inline int32_t pkf_sizes_at(const pkf_sizes *sizes, int32_t row) {
     return sizes->each ? sizes->each[row] : sizes->same;

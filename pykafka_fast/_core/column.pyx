@@ -16,7 +16,7 @@ cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
 
 cdef enum:
-    PIECE = 65_536  # rows gathered at once: so many per crossing of the GIL
+    PIECE = 262_144  # rows gathered at once: so many per crossing of the GIL
     VIEWS = 4_096   # or so many that are not bytes
 
 
