@@ -115,7 +115,7 @@ void pkf_partition_close_tail_locked(pkf_partition *partition) {
 }
 
 static uint32_t batch_limit(const pkf_topic *topic) {
-    return atomic_load_explicit(&((pkf_topic *)topic)->batch_ceiling, memory_order_relaxed);
+    return atomic_load_explicit(&((pkf_topic *)topic)->fill_limit, memory_order_relaxed);
 }
 
 // The class the partition's next batch is opened with after one that could not grow: twice its size.
@@ -308,7 +308,8 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     uint32_t before = batch->used;
     write_locked(append, batch, body_len);
     append->grown = batch->count == 1 ? batch->used : batch->used - before;
-    if (before < accum->config.batch_size && batch->used >= accum->config.batch_size &&
+    uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
+    if (before < sendable && batch->used >= sendable &&
         atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0)
         *look = true; // sendable, and no acknowledgement is coming that would make the wire look
     return PKF_OK;
