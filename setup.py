@@ -99,11 +99,12 @@ def codec_flags() -> tuple[list[str], list[str]]:
 
 
 def missing_message(missing: list[str]) -> str:
-    tool = "" if pkg_config("--version") else "pkg-config, which finds them, is not there either. "
+    tool = "" if pkg_config("--version") else "pkg-config itself is not there.\n"
     lines = "".join(f"    {command}\n" for command in PACKAGES.values())
     return (
-        f"\npykafka_fast compresses with libraries of the system. Not found by pkg-config: {', '.join(missing)}. "
-        f"{tool}Install them with the line for your system (as root where it wants that), then try again:\n{lines}"
+        "\npykafka_fast compresses with libraries of the system.\n"
+        f"Not found by pkg-config: {', '.join(missing)}.\n{tool}"
+        f"Install them with the line for your system, as root where it wants that, then try again:\n{lines}"
     )
 
 

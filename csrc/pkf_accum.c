@@ -283,36 +283,37 @@ static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len
     if (append->timestamp > batch->max_timestamp) batch->max_timestamp = append->timestamp;
 }
 
-// Append to the partition, whose lock is held. *look: the wire thread must look at the partition.
-static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *look) {
-    uint32_t body_len = 0;
+// An open batch at the tail with room for the record.
+static inline pkf_status ready_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append,
+                                      uint32_t *body_len, bool *look) {
     size_t size = 0;
     pkf_batch *batch = partition->tail;
     if (atomic_load_explicit(&accum->closed, memory_order_relaxed)) return PKF_E_CLOSED;
     if (batch && !batch->closed) {
         size = pkf_record_size(append->timestamp - batch->base_timestamp, batch->count, &append->key, &append->value,
-                               append->headers, append->header_count, &body_len);
+                               append->headers, append->header_count, body_len);
         pkf_status room = make_room_locked(accum, partition, append, size);
         if (room == PKF_NEED_SLAB) return room;
         if (room == PKF_E_EXHAUSTED) *look = true;
     }
     if (batch == NULL || batch->closed) {
         if (append->sticky && pkf_topic_move_sticky(partition->topic, partition->index)) return PKF_E_BUSY;
-        size = pkf_record_size(0, 0, &append->key, &append->value, append->headers, append->header_count, &body_len);
+        size = pkf_record_size(0, 0, &append->key, &append->value, append->headers, append->header_count, body_len);
         pkf_status status = open_batch_locked(accum, partition, append, size);
         if (status) return status;
-        batch = partition->tail;
         *look = true;
     }
-    if (append->callback && reserve_cookie(accum, batch)) return PKF_E_NOMEM;
-    uint32_t before = batch->used;
-    write_locked(append, batch, body_len);
-    append->grown = batch->count == 1 ? batch->used : batch->used - before;
-    uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
-    if (before < sendable && batch->used >= sendable &&
-        atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0)
-        *look = true; // sendable, and no acknowledgement is coming that would make the wire look
     return PKF_OK;
+}
+
+pkf_status pkf_accum_ready_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, uint32_t *body_len,
+                                  bool *look) {
+    return ready_locked(accum, partition, append, body_len, look);
+}
+
+size_t pkf_accum_room_locked(const pkf_batch *batch) {
+    size_t limit = batch_limit(batch->partition->topic);
+    return batch->slab->size < limit ? batch->slab->size : limit;
 }
 
 // A load and a store: whoever appends to the sticky partition holds its lock, and a count lost in the moment of a move
@@ -321,6 +322,33 @@ static void count_sticky(pkf_topic *topic, const pkf_append *append) {
     uint32_t bytes = atomic_load_explicit(&topic->sticky_bytes, memory_order_relaxed);
     bytes += append->grown;
     atomic_store_explicit(&topic->sticky_bytes, bytes, memory_order_relaxed);
+}
+
+static inline void filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
+    const pkf_batch *batch = partition->tail;
+    uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
+    append->grown = before == PKF_BATCH_HEADER ? batch->used : batch->used - before;
+    if (append->sticky) count_sticky(partition->topic, append);
+    if (before < sendable && batch->used >= sendable &&
+        atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0)
+        *look = true; // sendable, and no acknowledgement is coming that would make the wire look
+}
+
+void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
+    filled_locked(partition, append, before, look);
+}
+
+// Append to the partition, whose lock is held. *look: the wire thread must look at the partition.
+static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *look) {
+    uint32_t body_len = 0;
+    pkf_status status = ready_locked(accum, partition, append, &body_len, look);
+    if (status) return status;
+    pkf_batch *batch = partition->tail;
+    if (append->callback && reserve_cookie(accum, batch)) return PKF_E_NOMEM;
+    uint32_t before = batch->used;
+    write_locked(append, batch, body_len);
+    filled_locked(partition, append, before, look);
+    return PKF_OK;
 }
 
 // One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
@@ -336,7 +364,6 @@ static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_app
         status = PKF_E_BUSY;
     else
         status = append_locked(accum, partition, append, &look);
-    if (status == PKF_OK && append->sticky) count_sticky(topic, append);
     pthread_mutex_unlock(&partition->lock);
     *moved = status == PKF_E_BUSY;
     if (look) append->wake = pkf_accum_touch(accum, partition) || append->wake;

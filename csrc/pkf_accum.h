@@ -214,6 +214,16 @@ pkf_partition *pkf_accum_take_touched(pkf_accum *accum);
 // Close the open batch of a partition for appends. Partition lock.
 void pkf_partition_close_tail_locked(pkf_partition *partition);
 
+// The steps of an append, for who appends many records under one lock (pkf_bulk.c). Partition lock.
+// First: the tail is an open batch with room for the record, for which pkf_record_write() wants *body_len. Answers are
+// those of pkf_accum_append(), E_BUSY: the sticky choice has moved. *look: pkf_accum_touch() is due, whatever the answer.
+PKF_MUST_USE pkf_status pkf_accum_ready_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append,
+                                               uint32_t *body_len, bool *look);
+// Then: bytes up to which that batch may be filled without asking again.
+size_t pkf_accum_room_locked(const pkf_batch *batch);
+// Last: records were written to the tail, of which `before` bytes were in use.
+void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look);
+
 // Make a batch leave without lingering (somebody waits for it). Any thread.
 void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch);
 

@@ -49,18 +49,28 @@ static uint8_t *write_field(uint8_t *p, const pkf_span *field) {
     return p + field->len;
 }
 
-static uint8_t *write_message(uint8_t *p, const pkf_record *record, int32_t index, int64_t timestamp, int magic) {
-    uint8_t *start = p + 12, *body = start + 4; // what the size counts, what the CRC covers
+// What is in front of the key. Returns where the key begins.
+static uint8_t *write_attributes(uint8_t *message, pkf_codec codec, int64_t timestamp, int magic) {
+    uint8_t *body = message + 16; // what the CRC covers
     body[0] = (uint8_t)magic;
-    body[1] = 0;
-    uint8_t *end = body + 2;
-    if (magic > 0) end = pkf_store_be64(end, (uint64_t)timestamp);
-    end = write_field(end, &record->key);
-    end = write_field(end, &record->value);
-    pkf_store_be64(p, (uint64_t)index);
-    pkf_store_be32(p + 8, (uint32_t)(end - start));
+    body[1] = (uint8_t)codec;
+    return magic > 0 ? pkf_store_be64(body + 2, (uint64_t)timestamp) : body + 2;
+}
+
+// What counts the rest, once that is written up to `end`.
+static uint8_t *finish_message(uint8_t *message, int32_t offset, uint8_t *end) {
+    uint8_t *start = message + 12, *body = start + 4;
+    pkf_store_be64(message, (uint64_t)offset);
+    pkf_store_be32(message + 8, (uint32_t)(end - start));
     pkf_store_be32(start, pkf_crc32(0, body, (size_t)(end - body)));
     return end;
+}
+
+static uint8_t *write_message(uint8_t *p, const pkf_record *record, int32_t index, int64_t timestamp, int magic) {
+    uint8_t *end = write_attributes(p, PKF_NONE, timestamp, magic);
+    end = write_field(end, &record->key);
+    end = write_field(end, &record->value);
+    return finish_message(p, index, end);
 }
 
 pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
@@ -78,4 +88,19 @@ pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timest
     }
     *size = (size_t)(p - dst);
     return pkf_cursor_remaining(&cursor) ? PKF_E_MALFORMED : PKF_OK;
+}
+
+pkf_status pkf_legacy_wrap(pkf_codec_state *state, pkf_codec codec, int32_t level, pkf_span set, int32_t count,
+                           int64_t max_timestamp, int magic, uint8_t *dst, size_t *size) {
+    if (codec < PKF_GZIP || codec > PKF_LZ4) return PKF_E_UNSUPPORTED;
+    if (pkf_legacy_wrap_bound(codec, set.len) > INT32_MAX) return PKF_E_TOO_LARGE;
+    static const pkf_span no_key = {NULL, 0};
+    uint8_t *value_size = write_field(write_attributes(dst, codec, max_timestamp, magic), &no_key);
+    uint8_t *value = value_size + 4;
+    size_t compressed = 0;
+    pkf_status status = pkf_codec_compress(state, codec, level, magic, set, value, &compressed);
+    if (status) return status;
+    pkf_store_be32(value_size, (uint32_t)compressed);
+    *size = (size_t)(finish_message(dst, count - 1, value + compressed) - dst);
+    return PKF_OK;
 }

@@ -5,6 +5,7 @@ import logging
 
 from ._core.future import RecordFuture
 from ._core.metadata import RecordMetadata
+from ._core.range import RangeFailures, RangeFuture, RangeMetadata
 from .interceptor import ProducerInterceptor
 from .partitioner import Partitioner
 from .producer import KafkaProducer
@@ -37,6 +38,9 @@ __all__ = [
     "Partitioner",
     "ProducerInterceptor",
     "ProducerRecord",
+    "RangeFailures",
+    "RangeFuture",
+    "RangeMetadata",
     "RecordFuture",
     "RecordMetadata",
     "Serializer",

@@ -19,6 +19,10 @@ class KafkaError(Exception):
     invalid_metadata: ClassVar[bool] = False
     #: Set on delivery errors: the record may have been written although its delivery is reported as failed.
     in_doubt: bool = False
+    #: Of :meth:`~pykafka_fast.KafkaProducer.send_many`: the row it is about.
+    row: int | None = None
+    #: Raised by ``send_many()`` after rows were taken: the future of those before ``row``. None: no row was taken.
+    taken: Any = None
 
     def __str__(self) -> str:
         name = type(self).__name__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
 from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, NO_HEADERS, TOO_LARGE, ProducerBase
+from .bulk import rows_of, send_rows
 from .config import resolve
 from .errors import (
     AuthorizationError,
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from ._core.accumulator import Topic
+    from ._core.range import RangeFuture
     from .cluster import ClusterSnapshot
     from .metrics import KafkaMetric, MetricName, Metrics
     from .producer_options import ProducerOptions
-    from .types import HeaderList
+    from .types import DeliveryCallback, HeaderList
 
 logger = logging.getLogger(__name__)
 
@@ -272,6 +274,41 @@ class KafkaProducer(ProducerBase):
                 logger.exception("Error processing callback")
         self._interceptors.on_send_error(record, where, error)
         return future
+
+    def send_many(self, topic: str, values: Any, keys: Any = None, headers: Any = None, partition: Any = None,
+                  timestamps_ms: Any = None, *, on_delivery: DeliveryCallback | None = None) -> RangeFuture:
+        """Queue many records; waits for memory as ``send()`` does, up to ``max_block_ms`` each time.
+
+        Columns are sequences with an element for each record, or Arrow columns: any object with ``__arrow_c_array__``
+        or ``__arrow_c_stream__`` (pyarrow, polars, pandas, duckdb), which are read where they lie. With interceptors,
+        serializers, a partitioner of one's own or a transaction each record is sent by itself, and slower.
+
+        Args:
+            topic: where to send them.
+            values: bytes-like objects, or what the value serializer takes; None, or null, is a tombstone. An Arrow
+                column of binary, string, their large and view kinds, or fixed-size binary.
+            keys: the same; None: no record has a key.
+            headers: one list of (str, bytes or None) pairs for all records, or a sequence of such lists.
+            partition: one for all (int >= 0), or a column of int; None, as a whole or for a record: the partitioner
+                chooses.
+            timestamps_ms: a column of int >= 0, or of Arrow timestamps; None: the time of this call.
+            on_delivery: called once, as ``on_delivery(RangeMetadata, exception of the first that failed or None)``,
+                when all have an outcome. Not called when this call raises.
+
+        Returns:
+            The future of all of them.
+
+        Raises:
+            TypeError, ValueError, MessageSizeTooLargeError: a row that cannot be sent, which the exception names in its
+                text and as ``row``. Rows are looked at first, so none was taken, serializers' work excepted.
+            KafkaError, KeyboardInterrupt and whatever else ends the call early: rows before ``row`` were taken, and
+                ``taken`` is their future; None if there are none.
+        """
+        if on_delivery is not None and not callable(on_delivery):
+            raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
+        self._check_usable()
+        rows = rows_of(topic, values, keys, headers, partition, timestamps_ms)
+        return send_rows(self, rows, on_delivery)
 
     # ---- the rest --------------------------------------------------------------------------------------------------
 

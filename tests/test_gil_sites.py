@@ -7,10 +7,13 @@ from pathlib import Path
 # file → lines that release the GIL.
 RELEASES: dict[str, int] = {
     "accumulator.pyx": 2,  # waits of flush(): for outcomes, for callbacks
+    "arrow.pyx": 1,  # the next array of a stream
+    "bulk.pyx": 2,  # many rows: looking at them, taking them
     "codec.pyx": 2,  # there and back, of whole buffers
     "delivery.pyx": 1,  # the delivery thread's wait
     "future.pyx": 1,  # get()
     "producer_base.pyx": 3,  # a busy lock or a long copy; waits for memory, for the callbacks' budget
+    "range.pyx": 1,  # get() of a range
     "slab.pyx": 1,
     "wire.pyx": 1,  # joining the wire thread
 }

@@ -95,6 +95,9 @@ cdef extern from "pkf_legacy.h" nogil:
     pkf_status pkf_legacy_write(pkf_span records, int32_t count, int64_t base_timestamp, int magic, uint8_t *dst,
                                 size_t *size) noexcept
     size_t pkf_legacy_bound(size_t used, int32_t count) noexcept
+    size_t pkf_legacy_wrap_bound(pkf_codec codec, size_t size) noexcept
+    pkf_status pkf_legacy_wrap(pkf_codec_state *state, pkf_codec codec, int32_t level, pkf_span set, int32_t count,
+                               int64_t max_timestamp, int magic, uint8_t *dst, size_t *size) noexcept
 
 cdef extern from "pkf_slab.h" nogil:
     ctypedef struct pkf_slab:
@@ -154,6 +157,7 @@ cdef extern from "pkf_batch.h" nogil:
         PKF_CODE_CLOSED_FORCEFULLY
         PKF_CODE_FORKED
         PKF_DELIVERED
+        PKF_UNSEEN
     ctypedef struct pkf_cookie:
         void *callback
         int64_t timestamp

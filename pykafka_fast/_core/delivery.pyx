@@ -22,7 +22,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_listener,
 )
 from pykafka_fast._core.future cimport LOOP, Listener, complain, run_listener, wake_loop
-from pykafka_fast._core.metadata cimport RecordMetadata, metadata_in, slot_exception, undecided_at
+from pykafka_fast._core.metadata cimport RecordMetadata, metadata_in, slot_exception
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)
@@ -118,21 +118,23 @@ cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie 
 cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *attached):
     """All listeners of a batch, in order. After a split those of a piece that is not done wait there, and with them all
     that follow, whatever became of their own: otherwise they would overtake."""
-    cdef pkf_batch *waiting = NULL
+    cdef pkf_batch *held = NULL
+    cdef pkf_batch *waiting
     cdef pkf_listener *following
     cdef Listener listener
     while attached != NULL:
         following = attached.next
         listener = <Listener> attached.object
         free(attached)
-        if waiting == NULL:
-            waiting = undecided_at(&listener.future.slot)
+        waiting = held if held != NULL and listener.holds_up() else listener.undecided()
         if waiting == NULL or pkf_accum_listen(accum, waiting, <void *> listener) != PKF_OK:
             Py_DECREF(listener)
             waiting = NULL
             deliver_listener(self, listener)
             if accum.forked:
                 return None
+        if listener.holds_up():
+            held = waiting
         attached = following
 
 

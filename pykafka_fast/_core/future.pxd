@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-from pykafka_fast._core.csrc cimport pkf_slot
+from libc.stdint cimport int64_t
+
+from pykafka_fast._core.csrc cimport pkf_batch, pkf_slot
 
 
 cdef class RecordFuture:
@@ -12,6 +14,12 @@ cdef class Listener:
     cdef object f            # LOOP: the asyncio loop
     cdef object args         # LOOP: the asyncio future
     cdef object kwargs
+
+    cdef pkf_batch *attach_to(self) noexcept   # the batch to attach it to; NULL: there is none
+    cdef pkf_batch *undecided(self) noexcept   # the batch it waits for; NULL: it can be run
+    cdef bint holds_up(self) noexcept          # those behind it must not overtake it
+    cdef object failure(self)
+    cdef object metadata(self)
 
 
 cdef inline void expect_look(RecordFuture future) noexcept:
@@ -27,6 +35,10 @@ cdef enum:
 
 
 cdef RecordFuture new_future()
+cdef bint attach(Listener listener) except -1
 cdef object run_listener(Listener listener)
 cdef void complain() noexcept
 cdef object wake_loop(loop, list futures)
+cdef double check_timeout(timeout) except? -1
+cdef int64_t slice_until(double deadline) except -1
+cdef bint undelivered(const pkf_batch *batch) noexcept

@@ -39,6 +39,7 @@ from pykafka_fast._core.metadata cimport (
     slot_failed,
     slot_partition,
     slot_topic,
+    undecided_at,
 )
 from pykafka_fast._core.status cimport check
 
@@ -238,33 +239,44 @@ def report_unseen(Accumulator accumulator not None, str topic not None, int32_t 
 cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
     cdef int32_t index
     cdef int64_t slice_ns
-    cdef double left
     cdef int status
     cdef bint delivered
     cdef pkf_batch *batch
     cdef pkf_accum *accum = batch_of(slot).accum
-    if timeout is not None and not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-    if timeout is not None and not timeout >= 0:  # nor NaN
-        raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")
+    cdef double deadline = check_timeout(timeout)
     if accum == NULL:
         return True
-    deadline = None if timeout is None else time.monotonic() + timeout
     delivered = <uint64_t> threading.get_ident() != accum.delivery_thread
     while True:
         batch = settled_at(slot, &index)
         if pkf_batch_state(batch) & PKF_DONE and not (delivered and undelivered(batch)):
             return True
         pkf_accum_hurry(accum, batch)
-        slice_ns = SLICE_NS
-        if deadline is not None:
-            left = <double> deadline - <double> time.monotonic()
-            slice_ns = 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)
+        slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
         PyErr_CheckSignals()
-        if status == PKF_E_TIMEOUT and deadline is not None and time.monotonic() >= deadline:
+        if status == PKF_E_TIMEOUT and deadline >= 0 and <double> time.monotonic() >= deadline:
             return False
+
+
+cdef double check_timeout(timeout) except? -1:
+    """When a wait of so many seconds from now ends, in monotonic time; -1: never."""
+    if timeout is None:
+        return -1
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if not timeout >= 0:  # nor NaN
+        raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")
+    return <double> time.monotonic() + <double> timeout
+
+
+cdef int64_t slice_until(double deadline) except -1:
+    """Nanoseconds to sleep at most before signals are served again; 0 when the deadline has passed."""
+    if deadline < 0:
+        return SLICE_NS
+    cdef double left = deadline - <double> time.monotonic()
+    return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
 
 
 cdef bint undelivered(const pkf_batch *batch) noexcept:
@@ -284,6 +296,22 @@ cdef class Listener:
         self.args = args
         self.kwargs = kwargs
 
+    cdef pkf_batch *attach_to(self) noexcept:
+        cdef int32_t index
+        return settled_at(&self.future.slot, &index)
+
+    cdef pkf_batch *undecided(self) noexcept:
+        return undecided_at(&self.future.slot)
+
+    cdef bint holds_up(self) noexcept:
+        return True
+
+    cdef object failure(self):
+        return slot_exception(&self.future.slot)
+
+    cdef object metadata(self):
+        return metadata_of(&self.future.slot)
+
 
 cdef RecordFuture listen(RecordFuture future, Listener listener):
     """Attach, or run now if the record is done and its callbacks have run."""
@@ -297,9 +325,8 @@ cdef RecordFuture listen(RecordFuture future, Listener listener):
 
 
 cdef bint attach(Listener listener) except -1:
-    cdef int32_t index
-    cdef pkf_batch *batch = settled_at(&listener.future.slot, &index)
-    if pkf_batch_inherited(batch) or batch.accum == NULL:  # the latter: failed from birth
+    cdef pkf_batch *batch = listener.attach_to()
+    if batch == NULL or pkf_batch_inherited(batch) or batch.accum == NULL:  # the last: failed from birth
         return False
     start = starters.get(<uintptr_t> batch.accum)
     if start is not None:
@@ -315,13 +342,13 @@ cdef bint attach(Listener listener) except -1:
 
 
 cdef object run_listener(Listener listener):
-    failure = slot_exception(&listener.future.slot)
     if listener.kind == LOOP:
         wake_loop(listener.f, [listener.args])
         return None
+    failure = listener.failure()
     if (listener.kind == CALLBACK and failure is not None) or (listener.kind == ERRBACK and failure is None):
         return None
-    outcome = metadata_of(&listener.future.slot) if failure is None else failure
+    outcome = listener.metadata() if failure is None else failure
     try:
         listener.f(*listener.args, outcome, **listener.kwargs)
     except BaseException:

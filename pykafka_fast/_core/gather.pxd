@@ -14,5 +14,6 @@ cdef struct Gathered:
 
 cdef int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1
 cdef tuple pairs_of(object headers)
+cdef int gather_header(object pair, pkf_header *header) except -1
 cdef int gather_headers(tuple pairs, Gathered *g) except -1
 cdef void let_go(Gathered *g) noexcept

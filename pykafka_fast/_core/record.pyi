@@ -53,3 +53,11 @@ def message_set(records: bytes, count: int, base_timestamp: int, magic: int) -> 
         KafkaProtocolError: the bytes are not ``count`` records.
         UnsupportedVersionError: one of them has headers.
     """
+
+def wrap(messages: bytes, count: int, max_timestamp: int, magic: int, codec: int, level: int) -> bytes:
+    """A message set of ``count`` messages, which :func:`message_set` made, compressed into one message.
+
+    Raises:
+        UnsupportedVersionError: message sets do not know the codec.
+        IllegalArgumentError: the codec does not know the level.
+    """

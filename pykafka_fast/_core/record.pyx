@@ -8,7 +8,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
-    PKF_OK, pkf_cursor, pkf_cursor_over, pkf_cursor_remaining, pkf_header, pkf_legacy_bound, pkf_legacy_write,
+    PKF_OK, pkf_codec, pkf_codec_state, pkf_codec_state_free, pkf_codec_state_new, pkf_cursor, pkf_cursor_over,
+    pkf_cursor_remaining, pkf_header, pkf_legacy_bound, pkf_legacy_wrap, pkf_legacy_wrap_bound, pkf_legacy_write,
     pkf_record, pkf_record_next_header, pkf_record_read, pkf_record_size, pkf_record_upper_bound,
     pkf_record_write, pkf_span,
 )
@@ -109,6 +110,24 @@ def message_set(bytes records not None, int32_t count, int64_t base_timestamp, i
         return written[:size]
     finally:
         free(written)
+
+
+def wrap(bytes messages not None, int32_t count, int64_t max_timestamp, int magic, int codec, int32_t level):
+    cdef pkf_span span
+    cdef size_t size = 0
+    cdef uint8_t *written = NULL
+    span.base = <const uint8_t *>PyBytes_AS_STRING(messages)
+    span.len = <size_t>PyBytes_GET_SIZE(messages)
+    cdef pkf_codec_state *state = pkf_codec_state_new()
+    try:
+        written = <uint8_t *>malloc(pkf_legacy_wrap_bound(<pkf_codec>codec, span.len))
+        if state == NULL or written == NULL:
+            raise MemoryError
+        check(pkf_legacy_wrap(state, <pkf_codec>codec, level, span, count, max_timestamp, magic, written, &size))
+        return written[:size]
+    finally:
+        free(written)
+        pkf_codec_state_free(state)
 
 
 cdef tuple next_record(pkf_cursor *cursor):

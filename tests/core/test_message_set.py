@@ -3,14 +3,15 @@
 
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from aiokafka.record.legacy_records import _LegacyRecordBatchPy as AiokafkaBatch
 from kafka.record.legacy_records import LegacyRecordBatch, LegacyRecordBatchBuilder
 
 from pykafka_fast._core import record
-from pykafka_fast.errors import KafkaProtocolError, UnsupportedVersionError
+from pykafka_fast._core.codec import CODECS
+from pykafka_fast.errors import IllegalArgumentError, KafkaProtocolError, UnsupportedVersionError
 from pykafka_fast.testing.message_set import read_message_set
 
 Fields = tuple[int, bytes | None, bytes | None]
@@ -20,6 +21,11 @@ def converted(fields: list[Fields], magic: int) -> bytes:
     base = fields[0][0]
     records = [record.encode(key, value, (), time - base, i) for i, (time, key, value) in enumerate(fields)]
     return record.message_set(b"".join(records), len(fields), base, magic)
+
+
+def wrapped(fields: list[Fields], magic: int, codec: str, level: int = 0) -> bytes:
+    newest = max(time for time, _, _ in fields)
+    return record.wrap(converted(fields, magic), len(fields), newest, magic, CODECS[codec], level)
 
 
 def messages(data: bytes) -> Iterator[bytes]:
@@ -70,6 +76,49 @@ def test_what_kafka_python_writes(magic: int) -> None:
     for number, (time, key, value) in enumerate(fields):
         assert builder.append(number, time if magic else None, key, value) is not None
     assert converted(fields, magic) == bytes(builder.build())
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+@pytest.mark.parametrize("decoder", [LegacyRecordBatch, AiokafkaBatch])
+def test_a_wrapper_read_by_other_clients(magic: int, decoder: type) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    for _ in range(30):
+        fields = some(draw)
+        data = wrapped(fields, magic, "gzip", draw.randint(1, 9))
+        assert list(messages(data)) == [data]
+        batch = decoder(bytearray(data), magic)
+        assert batch.validate_crc()
+        assert [(it.offset, it.timestamp, it.key, it.value) for it in batch] == [
+            (number, time if magic else None, key, value) for number, (time, key, value) in enumerate(fields)
+        ]
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+@pytest.mark.parametrize(("codec", "levels"), [("gzip", range(1, 10)), ("snappy", [0]), ("lz4", range(13))])
+def test_a_wrapper_of_every_codec_and_level(magic: int, codec: str, levels: Iterable[int]) -> None:
+    fields: list[Fields] = [(1_700_000_000_000 + i % 7, b"key %d" % i, b"value" * i) for i in range(300)]
+    for level in levels:
+        data = wrapped(fields, magic, codec, level)
+        assert len(data) < len(converted(fields, magic)) / 2
+        assert int.from_bytes(data[:8], "big") == 299
+        assert data[16:18] == bytes([magic, CODECS[codec]])
+        assert magic == 0 or int.from_bytes(data[18:26], "big") == 1_700_000_000_006
+        read = read_message_set(data, magic)
+        assert read.codec == CODECS[codec]
+        assert [(it.timestamp, it.key, it.value) for it in read.messages] == [
+            (time if magic else -1, key, value) for time, key, value in fields
+        ]
+
+
+@pytest.mark.parametrize(("codec", "level", "error"), [
+    ("zstd", 3, UnsupportedVersionError), ("none", 0, UnsupportedVersionError), ("gzip", 10, IllegalArgumentError),
+    ("gzip", 0, IllegalArgumentError), ("lz4", 13, IllegalArgumentError), ("snappy", 1, IllegalArgumentError),
+])  # fmt: skip
+def test_what_cannot_be_wrapped(codec: str, level: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        wrapped([(5, b"", None)], 1, codec, level)
 
 
 def test_headers_are_never_left_out() -> None:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// First byte: the format, 0 or 1, and whether the rest is records as they are (whatever the writer makes of them must fit
+// First byte: the format, 0 or 1, the codec of a wrapper around it all, and whether the rest is records as they are (whatever the writer makes of them must fit
 // into what was announced) or says what records to make, whose message set is read again by a parser that shares nothing
 // with the writer.
 #include "pkf_legacy.h"
@@ -64,7 +64,29 @@ static size_t write_v2(uint8_t *out, const fuzz_record *records, int count) {
     return (size_t)(p - out);
 }
 
-static int made_of_it(fuzz_bytes in, int magic) {
+// The same messages come out of the wrapper as went into it.
+static void wrapped(pkf_span set, int count, int magic, pkf_codec codec) {
+    static pkf_codec_state *state;
+    if (state == NULL && (state = pkf_codec_state_new()) == NULL) abort();
+    size_t written = 0, plain = 0, head = magic ? PKF_LEGACY_OVERHEAD_V1 : PKF_LEGACY_OVERHEAD_V0;
+    uint8_t *dst = malloc(pkf_legacy_wrap_bound(codec, set.len)), *back = malloc(set.len);
+    if (dst == NULL || back == NULL) abort();
+    int32_t level = codec == PKF_GZIP ? 1 + count % 9 : codec == PKF_LZ4 ? count % 13 : 0;
+    if (pkf_legacy_wrap(state, codec, level, set, count, 77, magic, dst, &written)) abort();
+    peer_bytes b = {dst, dst + written, false};
+    if (peer_int(&b, 8) != count - 1 || peer_int(&b, 4) != (int64_t)written - 12) abort();
+    if ((uint32_t)peer_int(&b, 4) != crc32_bit_by_bit(dst + 16, written - 16)) abort();
+    if (peer_int(&b, 1) != magic || peer_int(&b, 1) != (int64_t)codec) abort();
+    if (magic == 1 && peer_int(&b, 8) != 77) abort();
+    if (peer_int(&b, 4) != -1 || peer_int(&b, 4) != (int64_t)(written - head)) abort();
+    pkf_span value = {dst + head, written - head};
+    if (pkf_codec_decompress(state, codec, magic, value, back, set.len, &plain)) abort();
+    if (plain != set.len || memcmp(back, set.base, set.len) != 0) abort();
+    free(dst);
+    free(back);
+}
+
+static int made_of_it(fuzz_bytes in, int magic, pkf_codec codec) {
     static fuzz_record records[RECORDS_MAX];
     static uint8_t v2[RECORDS_MAX * (2 * HEADERS_MAX + 2) * 6000];
     bool headers = false;
@@ -80,6 +102,7 @@ static int made_of_it(fuzz_bytes in, int magic) {
     peer_bytes b = {set, set + written, false};
     for (int i = 0; i < count && status == PKF_OK; i++) same_message(&b, &records[i], i, magic);
     if (status == PKF_OK && b.at != b.end) abort();
+    if (status == PKF_OK && codec != PKF_NONE) wrapped((pkf_span){set, written}, count, magic, codec);
     free(set);
     return 0;
 }
@@ -88,5 +111,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return -1;
     int magic = data[0] & 1;
     if (data[0] & 2) return as_they_are(data, size, magic);
-    return made_of_it((fuzz_bytes){data + 1, data + size}, magic);
+    return made_of_it((fuzz_bytes){data + 1, data + size}, magic, (pkf_codec)(data[0] >> 2 & 3));
 }

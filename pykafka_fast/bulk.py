@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""send_many(): what is decided about many records at once. How they are taken is in _core/bulk.pyx."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ._core.arrow import arrow_column, arrow_numbers, is_arrow
+from ._core.bulk import MALFORMED, NOTHING, Bulk
+from ._core.column import Column, HeaderLists, Numbers, Objects
+from ._core.producer_base import NEED_METADATA
+from ._core.range import RangeFuture, RangeMetadata, empty_range
+from .errors import KafkaError
+from .types import check_topic
+
+if TYPE_CHECKING:
+    from ._core.accumulator import Topic
+    from ._core.future import RecordFuture
+    from .lifecycle import Lifecycle
+
+_ROWS_MAX = 2**31 - 1
+_PARTITION_MAX = 2**31 - 1
+_TIMESTAMP_MAX = 2**63 - 1
+
+
+class Producer(Protocol):
+    """What send_many() needs of a producer."""
+
+    _lifecycle: Lifecycle
+    _max_block_s: float
+
+    def _check_usable(self) -> None: ...
+    def _fast_path_applies(self) -> bool: ...
+    def _wait_for_partition(self, topic: str, partition: int | None, deadline: float) -> Topic: ...
+    def _refusal(self, outcome: int, topic: str) -> KafkaError | MemoryError: ...
+    def _send(self, topic: str, value: Any, key: Any, headers: Any, partition: int | None, timestamp_ms: int | None,
+              on_delivery: None, chosen: int) -> RecordFuture: ...
+
+
+class Rows(NamedTuple):
+    """The arguments of a send_many(), looked at and of the same length."""
+
+    topic: str
+    values: Column
+    keys: Column | None
+    headers: Any  # a list for all rows, or None
+    header_lists: list[Any] | None  # a list for each row
+    partition: int | Numbers | None
+    timestamps: Numbers | None
+
+
+def rows_of(topic: Any, values: Any, keys: Any, headers: Any, partition: Any, timestamps_ms: Any) -> Rows:
+    """Look at the arguments of a send_many().
+
+    Raises:
+        TypeError: something that is no column, or an element that is not what it should be.
+        ValueError: columns of different lengths, or a number out of range.
+        InvalidTopicError: Kafka does not allow the name.
+    """
+    if not isinstance(topic, str):
+        raise TypeError(f"topic must be a str, not {type(topic).__name__}")
+    check_topic(topic)
+    value_column = _column(values, "value")
+    count = len(value_column)
+    if count > _ROWS_MAX:
+        raise ValueError(f"{count} records in one call; {_ROWS_MAX} at most")
+    same, lists = _headers(headers)
+    rows = Rows(str.__str__(topic), value_column, None if keys is None else _column(keys, "key"), same, lists,
+                _partition(partition), _timestamps(timestamps_ms))
+    for what, column in (("keys", rows.keys), ("headers", lists), ("timestamps_ms", rows.timestamps),
+                         ("partition", rows.partition)):
+        if column is not None and not isinstance(column, int) and len(column) != count:
+            raise ValueError(f"{what} has {len(column)} rows, and values has {count}")
+    return rows
+
+
+def _sequence(rows: Any, what: str) -> tuple[Any, ...]:
+    if isinstance(rows, (str, bytes, bytearray, memoryview)) or not (
+            isinstance(rows, Sequence) or (hasattr(type(rows), "__len__") and hasattr(type(rows), "__getitem__")
+                                           and not hasattr(rows, "keys"))):
+        raise TypeError(f"{what} must be a sequence with an element for each record, or an Arrow column, not "
+                        f"{type(rows).__name__}")
+    return tuple(rows)
+
+
+def _column(rows: Any, what: str) -> Column:
+    return arrow_column(rows, what) if is_arrow(rows) else Objects(what, _sequence(rows, f"{what}s"))
+
+
+def _headers(headers: Any) -> tuple[Any, list[Any] | None]:
+    """(the same for all, one for each row): one of the two is None."""
+    if headers is None:
+        return None, None
+    rows = list(_sequence(headers, "headers"))
+    if not rows or isinstance(rows[0], tuple):
+        return rows or None, None
+    return None, rows
+
+
+def _partition(partition: Any) -> int | Numbers | None:
+    if partition is None:
+        return None
+    if isinstance(partition, bool):
+        raise TypeError("partition must be an int, a column of them, or None, not bool")
+    if isinstance(partition, int):
+        if not 0 <= partition <= _PARTITION_MAX:
+            raise ValueError(f"partition={partition} is not a partition number: it must be 0 or above")
+        return int(partition)
+    if is_arrow(partition):
+        numbers = arrow_numbers(partition, "partition", False)
+        numbers.check(_PARTITION_MAX)
+        return numbers
+    rows = _sequence(partition, "partition")
+    return Numbers("partition", len(rows)).fill(rows, _PARTITION_MAX)
+
+
+def _timestamps(timestamps_ms: Any) -> Numbers | None:
+    if timestamps_ms is None:
+        return None
+    if is_arrow(timestamps_ms):
+        return arrow_numbers(timestamps_ms, "timestamps_ms", True)
+    rows = _sequence(timestamps_ms, "timestamps_ms")
+    return Numbers("timestamps_ms", len(rows)).fill(rows, _TIMESTAMP_MAX)
+
+
+# ---- sending --------------------------------------------------------------------------------------------------------
+
+
+def send_rows(producer: Producer, rows: Rows, on_delivery: Callable[..., object] | None) -> RangeFuture:
+    """Take all rows, or raise; what was taken then is in the exception's attribute ``taken``."""
+    future = _take_all(producer, rows) if producer._fast_path_applies() else _one_by_one(producer, rows)
+    if on_delivery is not None:
+        _tell(future, on_delivery)
+    return future
+
+
+def _tell(future: RangeFuture, on_delivery: Callable[..., object]) -> None:
+    future.add_both(lambda _: on_delivery(RangeMetadata(future), future.exception))
+
+
+def _take_all(producer: Producer, rows: Rows) -> RangeFuture:
+    """By the C library: columns, and no object per record."""
+    accumulator = producer._lifecycle.accumulator
+    headers = None if rows.headers is None and rows.header_lists is None else HeaderLists(
+        rows.header_lists, rows.headers)
+    bulk = Bulk(accumulator, accumulator.topic(rows.topic), rows.values, rows.keys, headers, rows.partition,
+                time.time_ns() // 1_000_000, rows.timestamps, producer._max_block_s)
+    try:
+        _check(producer, rows, bulk)
+        if len(rows.values) > 0:
+            producer._wait_for_partition(rows.topic, None, time.monotonic() + producer._max_block_s)
+        while (status := bulk.append()) != 0:
+            if status != NEED_METADATA:
+                raise producer._refusal(status, rows.topic)
+            producer._lifecycle.wait_for_topic(
+                rows.topic, bulk.partition, time.monotonic() + producer._max_block_s, producer._check_usable)
+    except BaseException as error:
+        _blame(producer, error, rows.topic, bulk.future)
+        raise
+    finally:
+        bulk.end()
+    return bulk.future
+
+
+def _check(producer: Producer, rows: Rows, bulk: Bulk) -> None:
+    """Every row, before any is taken."""
+    wrong = bulk.check()
+    if wrong is None:
+        return
+    status, row, column = wrong
+    error: ValueError | KafkaError | MemoryError
+    if status == NOTHING:
+        error = ValueError(f"row {row}: Need at least one: key or value")
+    elif status == MALFORMED:
+        error = ValueError(f"row {row}: the offsets of the Arrow array with the {column}s make no sense")
+    else:
+        error = producer._refusal(status, rows.topic)
+        error.args = (f"row {row}: {error.args[0]}",)
+    error.row = row  # type: ignore[union-attr]
+    raise error
+
+
+def _one_by_one(producer: Producer, rows: Rows) -> RangeFuture:
+    """By send(), because something of the user's has to run for each record."""
+    future = empty_range(len(rows.values))
+    for row in range(len(rows.values)):
+        try:
+            partition = rows.partition.number(row) if isinstance(rows.partition, Numbers) else rows.partition
+            future._add(producer._send(
+                rows.topic, rows.values.object(row), None if rows.keys is None else rows.keys.object(row),
+                rows.headers if rows.header_lists is None else rows.header_lists[row], partition,
+                None if rows.timestamps is None else rows.timestamps.number(row), None, -1))
+        except BaseException as error:
+            _blame(producer, error, rows.topic, future)
+            raise
+    return future
+
+
+def _blame(producer: Producer, error: BaseException, topic: str, taken: RangeFuture) -> None:
+    """Add what is to be known of the row it is about and of those before."""
+    if error is producer._lifecycle.fatal:  # it is raised again and again
+        error = copy.copy(error)
+        _blame(producer, error, topic, taken)
+        raise error
+    if isinstance(error, (KafkaError, KeyboardInterrupt)):
+        producer._lifecycle.count_send_error(topic)
+    count = len(taken)
+    text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else None
+    if getattr(error, "row", None) is None:
+        text = None if text is None else f"row {count}: {text}"
+        with suppress(AttributeError):  # an exception of the user's may have no room for it
+            error.row = count  # type: ignore[attr-defined]
+    with suppress(AttributeError):
+        error.taken = taken if count else None  # type: ignore[attr-defined]
+    if text is not None:
+        said = f"the {count} rows before it were taken" if count else "no row was taken"
+        error.args = (f"{text}; {said}",)

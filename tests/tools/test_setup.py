@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What setup.py says on a machine without the libraries that compress."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIBRARIES = ["libzstd", "liblz4", "snappy", "libdeflate"]
+PACKAGES = {
+    "apt-get install": "pkg-config libzstd-dev liblz4-dev libsnappy-dev libdeflate-dev",
+    "dnf install": "pkgconf-pkg-config libzstd-devel lz4-devel snappy-devel libdeflate-devel",
+    "apk add": "pkgconf zstd-dev lz4-dev snappy-dev libdeflate-dev",
+    "brew install": "pkgconf zstd lz4 snappy libdeflate",
+}
+
+
+def refused(root: Path, folder: Path, **environment: str) -> str:
+    """What a build says that must not get as far as to compile anything."""
+    command = [sys.executable, "-W", "ignore", "setup.py", "-q", "build_ext"]
+    done = subprocess.run(
+        [*command, "--build-lib", str(folder / "lib"), "--build-temp", str(folder / "temp")],
+        cwd=root,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert not (folder / "temp").exists()
+    for install, packages in PACKAGES.items():
+        assert f"    {install} {packages}\n" in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def all_but_one(tmp_path: Path) -> str:
+    """A pkg-config that knows everything but liblz4."""
+    tool = tmp_path / "pkg-config"
+    tool.write_text('#!/bin/sh\ncase "$*" in *liblz4*) exit 1 ;; esac\necho -lm\n')
+    tool.chmod(0o755)
+    return str(tool)
+
+
+def test_every_missing_library_is_named(root: Path, tmp_path: Path) -> None:
+    said = refused(root, tmp_path, PKG_CONFIG_LIBDIR="/nonexistent", PKG_CONFIG_PATH="")
+    assert f"Not found by pkg-config: {', '.join(LIBRARIES)}.\n" in said
+
+
+def test_the_one_that_is_missing_is_named(root: Path, tmp_path: Path, all_but_one: str) -> None:
+    assert "Not found by pkg-config: liblz4.\n" in refused(root, tmp_path, PKG_CONFIG=all_but_one)
+
+
+def test_without_pkg_config(root: Path, tmp_path: Path) -> None:
+    said = refused(root, tmp_path, PKG_CONFIG="/nonexistent/pkg-config")
+    assert f"Not found by pkg-config: {', '.join(LIBRARIES)}.\npkg-config itself is not there.\n" in said
