@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks compare ...`, `python -m benchmarks profile ...`, `python -m benchmarks table FILE`."""
+"""`python -m benchmarks compare ...`, `... profile ...`, `... table FILE...`, `... plot FILE... FOLDER`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.compare import cli, profile, report
+from benchmarks.compare import cli, plot, profile, report
 from benchmarks.compare.result import Comparison
 
 
@@ -14,16 +14,25 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     cli.add_arguments(commands.add_parser("compare", help="our producer beside other clients"))
     profile.add_arguments(commands.add_parser("profile", help="one run of each of ours under perf"))
-    table = commands.add_parser("table", help="Markdown from a file that `compare --json` wrote")
-    table.add_argument("file", type=Path)
-    table.add_argument("--scenario", action="append", help="repeatable; default: all in the file")
+    table = commands.add_parser("table", help="Markdown from files that `compare --json` wrote")
+    table.add_argument("file", type=Path, nargs="+")
+    table.add_argument("--scenario", action="append", help="repeatable; default: all in the files")
+    pictures = commands.add_parser("plot", help="PNG and SVG from files that `compare --json` wrote")
+    pictures.add_argument("file", type=Path, nargs="+")
+    pictures.add_argument("folder", type=Path)
     args = parser.parse_args()
     if args.command == "compare":
         return cli.run(args)
     if args.command == "profile":
         return profile.run(args)
+    if args.command == "plot":
+        for comparison in map(Comparison.load, args.file):
+            for path in plot.draw(comparison, args.folder):
+                print(path)
+        return 0
     wanted = args.scenario
-    print(report.markdown(Comparison.load(args.file), lambda scenario: not wanted or scenario.name in wanted))
+    for comparison in map(Comparison.load, args.file):
+        print(report.markdown(comparison, lambda scenario: not wanted or scenario.name in wanted), end="\n\n")
     return 0
 
 

@@ -115,7 +115,7 @@ void pkf_partition_close_tail_locked(pkf_partition *partition) {
 }
 
 static uint32_t batch_limit(const pkf_topic *topic) {
-    return atomic_load_explicit(&((pkf_topic *)topic)->batch_ceiling, memory_order_relaxed);
+    return atomic_load_explicit(&((pkf_topic *)topic)->fill_limit, memory_order_relaxed);
 }
 
 // The class the partition's next batch is opened with after one that could not grow: twice its size.
@@ -331,19 +331,18 @@ static void count_sticky(pkf_topic *topic, const pkf_append *append) {
     atomic_store_explicit(&topic->sticky_bytes, bytes, memory_order_relaxed);
 }
 
-static inline void filled_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, uint32_t before,
-                                 bool *look) {
+static inline void filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
     const pkf_batch *batch = partition->tail;
+    uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
     append->grown = before == PKF_BATCH_HEADER ? batch->used : batch->used - before;
     if (append->sticky) count_sticky(partition->topic, append);
-    if (before < accum->config.batch_size && batch->used >= accum->config.batch_size &&
+    if (before < sendable && batch->used >= sendable &&
         atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0)
         *look = true; // sendable, and no acknowledgement is coming that would make the wire look
 }
 
-void pkf_accum_filled_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, uint32_t before,
-                             bool *look) {
-    filled_locked(accum, partition, append, before, look);
+void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
+    filled_locked(partition, append, before, look);
 }
 
 // Append to the partition, whose lock is held. *look: the wire thread must look at the partition.
@@ -355,7 +354,7 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     if (append->callback && reserve_cookie(accum, batch)) return PKF_E_NOMEM;
     uint32_t before = batch->used;
     write_locked(append, batch, body_len);
-    filled_locked(accum, partition, append, before, look);
+    filled_locked(partition, append, before, look);
     return PKF_OK;
 }
 

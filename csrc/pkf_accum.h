@@ -31,7 +31,9 @@ typedef struct pkf_accum_config {
     int64_t delivery_timeout_ns;
     int partitioner; // pkf_partitioner, for records without a partition (and, but for RANDOM/STICKY, without a key)
     int ignore_keys;
-    int adaptive;         // sticky choice weighs queued bytes (KIP-794)
+    int adaptive;    // sticky choice weighs queued bytes (KIP-794)
+    pkf_codec codec; // of topics that have none of their own
+    int32_t codec_level;
     uint32_t max_cookies; // callbacks that may wait for delivery before send() waits
 } pkf_accum_config;
 
@@ -74,6 +76,7 @@ struct pkf_partition {
 
 typedef struct pkf_topic_counters {
     _Atomic uint64_t records_sent, bytes_sent, records_retried, records_failed;
+    _Atomic uint64_t raw_bytes, packed_bytes; // of records, before and after compression
 } pkf_topic_counters;
 
 struct pkf_topic {
@@ -85,11 +88,17 @@ struct pkf_topic {
     _Atomic int32_t partition_count; // 0 while unknown
     _Atomic int32_t available_count;
     _Atomic(pkf_partition **) parts;
-    _Atomic uint32_t batch_ceiling; // bytes; lowered for a topic that answered MESSAGE_TOO_LARGE
-    _Atomic uint32_t counter;       // round robin
-    _Atomic int32_t sticky;         // partition, -1 none chosen
-    _Atomic uint32_t sticky_bytes;  // appended there since it was chosen
-    _Atomic int64_t last_used_ns;   // when a batch of it was last framed, 0 never
+    pkf_codec codec; // constant once there are partitions
+    int32_t codec_level;
+    _Atomic uint32_t batch_ceiling; // bytes on the wire; lowered for a topic that answered MESSAGE_TOO_LARGE
+    _Atomic uint32_t ratio;         // estimate: bytes after compression of 1024 before
+    // What follows from both: bytes before compression,
+    _Atomic uint32_t fill_limit;   // up to which an open batch may grow
+    _Atomic uint32_t fill_size;    // at which it becomes sendable
+    _Atomic uint32_t counter;      // round robin
+    _Atomic int32_t sticky;        // partition, -1 none chosen
+    _Atomic uint32_t sticky_bytes; // appended there since it was chosen
+    _Atomic int64_t last_used_ns;  // when a batch of it was last framed, 0 never
     pkf_topic_counters counters;
 
     pthread_mutex_t route_lock;
@@ -216,8 +225,7 @@ uint32_t pkf_accum_expect_locked(pkf_accum *accum, pkf_partition *partition, uin
 // Then: bytes up to which that batch may be filled without asking again.
 size_t pkf_accum_room_locked(const pkf_batch *batch);
 // Last: records were written to the tail, of which `before` bytes were in use.
-void pkf_accum_filled_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, uint32_t before,
-                             bool *look);
+void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look);
 
 // Make a batch leave without lingering (somebody waits for it). Any thread.
 void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch);

@@ -85,6 +85,24 @@ pkf_status pkf_batch_reserve_cookie(pkf_batch *batch) {
     return PKF_OK;
 }
 
+pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uint8_t **copy, pkf_span *records) {
+    *copy = NULL;
+    *records = (pkf_span){batch->slab->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER};
+    if (batch->codec == PKF_NONE) return PKF_OK;
+    size_t size = 0;
+    uint8_t *raw = malloc(batch->raw_size);
+    if (raw == NULL) return PKF_E_NOMEM;
+    pkf_status status = pkf_codec_decompress(codecs, batch->codec, 2, *records, raw, batch->raw_size, &size);
+    if (status == PKF_OK && size != batch->raw_size) status = PKF_E_MALFORMED;
+    if (status) {
+        free(raw);
+        return status;
+    }
+    *copy = raw;
+    *records = (pkf_span){raw, size};
+    return PKF_OK;
+}
+
 // offset  size  field                       offset  size  field
 // 0       8     base offset (0)             27      8     base timestamp
 // 8       4     length after this field     35      8     max timestamp
@@ -103,7 +121,7 @@ void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoc
     pkf_store_be32(base + 8, batch->used - 12);
     pkf_store_be32(base + 12, UINT32_MAX);
     base[16] = 2;
-    pkf_store_be16(base + 21, transactional ? 0x10 : 0);
+    pkf_store_be16(base + 21, (uint16_t)((transactional ? 0x10 : 0) | batch->codec));
     pkf_store_be32(base + 23, (uint32_t)(batch->count - 1));
     pkf_store_be64(base + 27, (uint64_t)batch->base_timestamp);
     pkf_store_be64(base + 35, (uint64_t)batch->max_timestamp);

@@ -12,7 +12,9 @@
 // a future, the sender or a waiter holds a reference, and outlives the producer.
 //
 // Life:   OPEN --close--> CLOSED --take--> TAKEN --seal--> SEALED --frame--> IN REQUEST --success--> done
-//         partition lock          wire thread only from here on          \--failure--> PARKED --settle--> queue or done
+//         partition lock    |  ^  wire thread only from here on          \--failure--> PARKED --settle--> queue or done
+//                           v  |
+//                         packing: compressed by a worker, where the topic has a codec
 //
 // The state word is the only thing two threads write without a lock. Whoever of complete() (sets DONE) and attach
 // (sets WANTED) sees the bit of the other puts the batch on the completion list; QUEUED makes that exactly once.
@@ -25,6 +27,7 @@
 #include <stdint.h>
 
 #include "pkf_bytes.h"
+#include "pkf_codec.h"
 #include "pkf_crc32c.h"
 #include "pkf_slab.h"
 #include "pkf_status.h"
@@ -67,6 +70,9 @@ typedef struct pkf_listener {
     struct pkf_listener *next;
     void *object; // owned reference
 } pkf_listener;
+
+// Whether its records were offered to a codec.
+typedef enum pkf_packing { PKF_PACKING_NONE, PKF_PACKING_UNDER_WAY, PKF_PACKED } pkf_packing;
 
 // KIP-467: one guilty record of a rejected batch.
 typedef struct pkf_record_error {
@@ -125,6 +131,9 @@ struct pkf_batch {
     int64_t producer_id;
     int32_t sequence; // -1 while none was assigned
     int16_t producer_epoch;
+    pkf_packing packing;        // its way through a worker; NONE and UNDER_WAY only where the topic has a codec
+    pkf_codec codec;            // of the records as they lie in the slab
+    uint32_t raw_size;          // bytes of the records before compression, once it was packed
     bool in_request;            // a request holds the bytes
     bool answered;              // named by the response being read
     bool listed;                // in the partition's unresolved list
@@ -137,6 +146,9 @@ struct pkf_batch {
     bool unjudged;              // parked with an answer that may mean that it was written all the same
     bool resolved;              // the outcome is known, though earlier batches may still hold back its publication
     bool split;                 // a product of a split
+    uint32_t packed_size;       // its worker's, while packing is under way: bytes of the records now, 0 as before
+    int64_t packing_ns;         // its worker's: time in the codec
+    pkf_batch *work_next;       // the workers' queue, then the stack of what they have finished
     pkf_batch *queue_next;      // the partition's queue (under its lock)
     pkf_batch *unresolved_next; // the partition's list of framed, unpublished batches
     pkf_batch *completed_next;  // the completion list
@@ -184,6 +196,10 @@ static inline uint32_t pkf_batch_leave_unseen(pkf_batch *batch) {
 
 // Room for one more cookie, before the record is written, so that nothing can fail afterwards. Partition lock.
 PKF_MUST_USE pkf_status pkf_batch_reserve_cookie(pkf_batch *batch);
+
+// The records as they were before compression. *copy is what the caller must free(), NULL if they lie there so. Wire thread.
+PKF_MUST_USE pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uint8_t **copy,
+                                         pkf_span *records);
 
 // Write the 61-byte header in front of the records and compute the CRC. Wire thread, batch closed, no request holds it.
 void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoch, int32_t sequence, int transactional,

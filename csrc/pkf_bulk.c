@@ -166,7 +166,7 @@ static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *p
     if (pkf_range_add(bulk->range, batch, first, count)) pkf_batch_ref_reserved_locked(batch);
     bulk->taken += count;
     bulk->append.may_grow = true;
-    pkf_accum_filled_locked(accum, partition, &bulk->append, before, look);
+    pkf_accum_filled_locked(partition, &bulk->append, before, look);
     return PKF_OK;
 }
 

@@ -260,17 +260,26 @@ static pkf_status lz4_read_blocks(LZ4F_dctx *reader, pkf_span src, pkf_sink *out
     }
 }
 
+static pkf_status lz4_read_frame(LZ4F_dctx *reader, uint8_t *header, size_t size, pkf_span blocks, pkf_sink *out) {
+    size_t written = 0;
+    size_t result = LZ4F_decompress(reader, out->base, &written, header, &size, NULL);
+    return LZ4F_isError(result) ? lz4_failure(result) : lz4_read_blocks(reader, blocks, out);
+}
+
+// A context that did not come to the end of its frame is given up: up to lz4 1.9, resetting it leaves the size of the
+// content in there, and the next frame without one would be refused.
 static pkf_status lz4_decompress(pkf_codec_state *state, int magic, pkf_span src, pkf_sink *out) {
     uint8_t header[LZ4_HEADER_MAX];
-    size_t size = 0, written = 0;
+    size_t size = 0;
     pkf_status status = lz4_read_header(magic, src, header, &size);
     if (status) return status;
     if (state->lz4_reader == NULL && LZ4F_isError(LZ4F_createDecompressionContext(&state->lz4_reader, LZ4F_VERSION)))
         return PKF_E_NOMEM;
-    LZ4F_resetDecompressionContext(state->lz4_reader);
-    size_t result = LZ4F_decompress(state->lz4_reader, out->base, &written, header, &size, NULL);
-    if (LZ4F_isError(result)) return lz4_failure(result);
-    return lz4_read_blocks(state->lz4_reader, (pkf_span){src.base + size, src.len - size}, out);
+    status = lz4_read_frame(state->lz4_reader, header, size, (pkf_span){src.base + size, src.len - size}, out);
+    if (status == PKF_OK) return PKF_OK;
+    (void)LZ4F_freeDecompressionContext(state->lz4_reader);
+    state->lz4_reader = NULL;
+    return status;
 }
 
 // ---- zstd: frames; we write one ----

@@ -73,7 +73,7 @@ static void make_ready(pkf_wire *wire, pkf_partition *partition) {
 
 // What there is to know about the head of a queue, read under the partition's lock.
 typedef struct head_look {
-    bool any, full, urgent, sequenced, listed;
+    bool any, full, urgent, sequenced, listed, packing;
     int64_t created_ns, retry_ns;
     int64_t close_ns; // when the open batch takes no more records; PKF_NEVER without one
     uint32_t used;
@@ -102,6 +102,7 @@ static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
         look.used = head->used;
         look.sequenced = head->sequence >= 0;
         look.listed = head->listed;
+        look.packing = head->packing == PKF_PACKING_UNDER_WAY;
         look.urgent = (pkf_batch_state(head) & PKF_URGENT) != 0;
     }
     pthread_mutex_unlock(&partition->lock);
@@ -117,7 +118,7 @@ static bool first_in_doubt(const pkf_partition *partition) {
 
 // May the head leave at all, whatever its size and age? What forbids it will cause another look when it changes.
 static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look *look) {
-    if (partition->parked_count) return false;
+    if (look->packing || partition->parked_count) return false;
     if (partition->gap && !(look->listed && first_in_doubt(partition))) return false;
     uint32_t in_flight = atomic_load_explicit(&partition->in_flight, memory_order_relaxed);
     if (look->listed && in_flight) return false; // a retry goes alone, so that retries cannot overtake each other
@@ -138,7 +139,7 @@ static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_loo
     if (look->full) return look->created_ns;
     const pkf_accum_config *config = &wire->accum->config;
     bool hurry = look->urgent || wire->forced;
-    bool sendable = hurry || look->used >= config->batch_size;
+    bool sendable = hurry || look->used >= atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
     int64_t at = sendable ? look->created_ns : look->created_ns + config->linger_ns;
     // Right behind another it would be small: the next one waits for a moment, in which a busy partition fills it.
     int64_t paced = partition->left_ns + wire->config.pace_ns;
@@ -205,6 +206,7 @@ void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition) {
     }
     if (look.close_ns < expiry) expiry = look.close_ns;
     if (expiry != PKF_NEVER) look_again(wire, partition, expiry);
+    pkf_wire_pack_ahead(wire, partition);
     if (!look.any || !gate_open(wire, partition, &look)) {
         pkf_wire_unready(wire, partition);
         return;
@@ -223,14 +225,13 @@ void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition) {
     ask_for_leader(wire, partition);
 }
 
-// The next batch of this partition opens with about what this one needed.
-static void remember_size_locked(pkf_partition *partition, const pkf_batch *batch) {
+void pkf_wire_remember_size_locked(pkf_partition *partition, const pkf_batch *batch) {
     size_t size = batch->slab->size;
     if (batch->used * 2 <= size)
         partition->slab_hint = (uint32_t)(size / 2 > PKF_SLAB_MIN_SIZE ? size / 2 : PKF_SLAB_MIN_SIZE);
     else if (size > partition->slab_hint)
         partition->slab_hint = (uint32_t)size;
-    uint32_t limit = atomic_load_explicit(&partition->topic->batch_ceiling, memory_order_relaxed);
+    uint32_t limit = atomic_load_explicit(&partition->topic->fill_limit, memory_order_relaxed);
     if (partition->slab_hint > limit) partition->slab_hint = limit;
 }
 
@@ -238,11 +239,11 @@ static void remember_size_locked(pkf_partition *partition, const pkf_batch *batc
 static pkf_batch *take_head(const pkf_conn *conn, pkf_partition *partition, size_t room, bool *no_room) {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *batch = partition->head;
-    *no_room = batch && pkf_conn_charge(conn, batch->used, batch->count) > room;
+    *no_room = batch && pkf_conn_charge(conn, batch) > room;
     if (*no_room) batch = NULL;
     if (batch) {
         if (!batch->closed) pkf_partition_close_tail_locked(partition);
-        if (!batch->listed) remember_size_locked(partition, batch);
+        if (!batch->listed && batch->packing == PKF_PACKING_NONE) pkf_wire_remember_size_locked(partition, batch);
         partition->head = batch->queue_next;
         if (partition->head == NULL) partition->tail = NULL;
         batch->queue_next = NULL;
@@ -299,6 +300,11 @@ static void count_batch(pkf_wire *wire, pkf_batch *batch) {
     atomic_store_explicit(&batch->partition->topic->last_used_ns, wire->now, memory_order_relaxed);
     pkf_count(&batch->partition->topic->counters.records_sent, (uint64_t)batch->count);
     pkf_count(&batch->partition->topic->counters.bytes_sent, batch->used);
+    uint32_t bytes = batch->used - PKF_BATCH_HEADER, raw = batch->codec == PKF_NONE ? bytes : batch->raw_size;
+    pkf_count(&counters->raw_bytes, raw);
+    pkf_count(&counters->packed_bytes, bytes);
+    pkf_count(&batch->partition->topic->counters.raw_bytes, raw);
+    pkf_count(&batch->partition->topic->counters.packed_bytes, bytes);
 }
 
 static int by_topic(const void *a, const void *b) {
@@ -314,6 +320,10 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
     bool sorted = true;
     while (node->ready_head && count < capacity) {
         pkf_partition *partition = node->ready_head;
+        if (pkf_wire_must_pack(wire, node->conn, partition)) {
+            pkf_wire_unready(wire, partition);
+            continue; // looked at again when that is done
+        }
         bool no_room;
         pkf_batch *batch = take_head(node->conn, partition, count ? room : SIZE_MAX, &no_room);
         if (no_room) break; // it stays the first of the next request
@@ -324,13 +334,18 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
             pkf_wire_evaluate(wire, partition);
             continue;
         }
+        if (!pkf_produce_takes(node->conn->version, partition->topic->codec)) {
+            pkf_wire_refuse_codec(wire, batch);
+            pkf_wire_evaluate(wire, partition);
+            continue;
+        }
         pkf_wire_list(partition, batch);
         seal(wire, node->conn, partition, batch);
         count_batch(wire, batch);
         batch->in_request = true;
         partition->left_ns = wire->now;
         atomic_fetch_add(&partition->in_flight, 1);
-        size_t charge = pkf_conn_charge(node->conn, batch->used, batch->count);
+        size_t charge = pkf_conn_charge(node->conn, batch);
         room -= charge < room ? charge : room;
         if (count && batches[count - 1]->partition->topic != partition->topic) sorted = false;
         batches[count++] = batch;

@@ -23,13 +23,16 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) {
     wire->producer_epoch = -1;
     wire->crc32c = pkf_crc32c_select(NULL);
     pthread_mutex_init(&wire->nodes_lock, NULL);
+    pkf_workers_init(&wire->workers, accum);
     pkf_accum_ref(accum);
     return wire;
 }
 
 // Requests of batches that failed at their deadline may still be under way: they end with their connections.
 static void end_all(pkf_wire *wire) {
+    pkf_workers_stop(&wire->workers);
     wire->now = pkf_monotonic_ns();
+    pkf_wire_take_packed(wire);
     pkf_wire_abort(wire, PKF_CODE_CLOSED_FORCEFULLY, "the producer was closed before the records were sent");
 }
 
@@ -43,6 +46,8 @@ void pkf_wire_free(pkf_wire *wire) {
     pkf_events_free(&wire->events);
     pkf_commands_free(&wire->commands);
     pkf_deadlines_free(&wire->deadlines);
+    pkf_workers_free(&wire->workers);
+    pkf_codec_state_free(wire->codecs);
     pkf_accum_unref(wire->accum);
     pthread_mutex_destroy(&wire->nodes_lock);
     free(wire->nodes);
@@ -163,6 +168,7 @@ static void look_at_all(pkf_wire *wire) {
 void pkf_wire_look(pkf_wire *wire) {
     bool force = must_force(wire), begins = force && !wire->forced;
     wire->forced = force;
+    pkf_wire_take_packed(wire);
     pkf_partition *next, *partition = pkf_accum_take_touched(wire->accum);
     for (; partition; partition = next) {
         next = partition->touched_next;
@@ -210,7 +216,7 @@ static int32_t fill_polls(pkf_wire *wire) {
 static bool nothing_new(pkf_wire *wire) {
     // All of these, and the announcement before, are sequentially consistent: what comes later sees us idle and wakes us.
     return atomic_load(&wire->accum->touched) == NULL && !atomic_load(&wire->commands.some) &&
-           must_force(wire) == wire->forced;
+           !pkf_workers_finished(&wire->workers) && must_force(wire) == wire->forced;
 }
 
 static void sleep_and_move(pkf_wire *wire, int64_t until) {
@@ -247,7 +253,15 @@ static void *run(void *arg) {
     return NULL;
 }
 
+static pkf_status start_workers(pkf_wire *wire) {
+    if (wire->config.workers == 0) return PKF_OK;
+    wire->codecs = pkf_codec_state_new();
+    return wire->codecs ? pkf_workers_start(&wire->workers, wire->config.workers) : PKF_E_NOMEM;
+}
+
 pkf_status pkf_wire_start(pkf_wire *wire) {
+    pkf_status status = start_workers(wire);
+    if (status) return status;
     sigset_t all, before;
     pthread_attr_t attr;
     sigfillset(&all);

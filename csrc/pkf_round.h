@@ -16,12 +16,14 @@
 #include "pkf_conn.h"
 #include "pkf_deadline.h"
 #include "pkf_event.h"
+#include "pkf_workers.h"
 
 typedef struct pkf_wire_config {
     char client_id[256]; // UTF-8, NUL-terminated
     int16_t acks;        // 0, 1, -1
     bool idempotent;
     int32_t max_in_flight; // requests per connection
+    int32_t workers;       // threads that compress; 0 where no topic has a codec
     int64_t request_timeout_ns;
     int64_t idle_timeout_ns; // PKF_NEVER: connections are never closed for being idle
     int64_t pace_ns;         // a batch that is not full leaves at least this long after the one before it
@@ -54,6 +56,8 @@ typedef struct pkf_wire_counters { // written by the wire thread, read by anybod
     _Atomic uint64_t records_sent, batches, batch_bytes, requests, request_bytes, responses, response_bytes;
     _Atomic uint64_t records_retried, batches_retried, records_failed, splits;
     _Atomic uint64_t request_latency_ns, queue_time_ns, throttle_ms, throttle_count;
+    _Atomic uint64_t raw_bytes, packed_bytes;    // of records, before and after compression
+    _Atomic uint64_t packing_ns, incompressible; // time in codecs; batches that would not have become smaller
     _Atomic uint64_t connections_created, connections_closed;
     _Atomic uint64_t record_size_max, batch_size_max, request_size_max, request_latency_max_ns, queue_time_max_ns;
     _Atomic uint64_t throttle_max_ms;
@@ -67,6 +71,7 @@ typedef struct pkf_wire {
     pkf_commands commands;
     pkf_wire_counters counters;
     pkf_crc32c_fn crc32c;
+    pkf_workers workers;
     pthread_t thread;
     bool running;
 
@@ -75,6 +80,7 @@ typedef struct pkf_wire {
     int32_t node_count, node_capacity;
 
     // Wire thread only:
+    pkf_codec_state *codecs; // to read again what a worker has compressed; NULL without workers
     pkf_deadlines deadlines;
     struct pollfd *polls; // node_capacity + 1 of them
     int64_t now;
@@ -112,19 +118,30 @@ void pkf_wire_serve(pkf_wire *wire, pkf_node *node);              // frame as ma
 void pkf_wire_unready(pkf_wire *wire, pkf_partition *partition);
 pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id); // found or made; NULL when out of memory
 int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id);
+// The next batch of this partition opens with about what this one needed. Partition lock.
+void pkf_wire_remember_size_locked(pkf_partition *partition, const pkf_batch *batch);
 void pkf_wire_list(pkf_partition *partition, pkf_batch *batch); // remember the order in which results are published
 bool pkf_wire_may_restart(const pkf_partition *partition);      // no batch depends on the sequences it has
 bool pkf_wire_can_serve(const pkf_wire *wire, const pkf_node *node); // serve() would frame a request
 
+// pkf_pack.c: batches on their way through the workers.
+// The head has to be compressed before it leaves on this connection: it is with a worker now, at its place in the queue.
+bool pkf_wire_must_pack(pkf_wire *wire, const pkf_conn *conn, pkf_partition *partition);
+void pkf_wire_pack_ahead(pkf_wire *wire, pkf_partition *partition); // those that are full, before their turn comes
+void pkf_wire_take_packed(pkf_wire *wire);                          // what workers have finished
+
 // pkf_settle.c: what became of batches.
+// The slab goes when nobody reads it and nobody will send it again; the owner's reference when it is published too.
+void pkf_wire_let_go(pkf_wire *wire, pkf_batch *batch);
 void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // its request has ended with this answer
 // Its request has ended without an answer: parked with a Kafka error code, or dropped if it was failed before.
 void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
 void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
 void pkf_wire_refuse_headers(pkf_wire *wire,
-                             pkf_batch *batch);             // the leader of its partition takes no headers: it fails
-void pkf_wire_settle(pkf_wire *wire, pkf_command *command); // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
+                             pkf_batch *batch);               // the leader of its partition takes no headers: it fails
+void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch); // nor zstd
+void pkf_wire_settle(pkf_wire *wire, pkf_command *command);   // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
 void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its place in the queue
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
 // false: out of memory, nothing was said; what has to be said is said again in another round.

@@ -10,6 +10,7 @@
 #include "pkf_topic.h"
 
 #define UNSUPPORTED_VERSION 35
+#define UNSUPPORTED_COMPRESSION_TYPE 76
 
 bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text) {
     pkf_event *event = pkf_event_new(kind);
@@ -21,9 +22,8 @@ bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t 
     return true;
 }
 
-// The slab goes when no request holds it and nobody will send it again; the owner's reference when it is published too.
-static void let_go(pkf_wire *wire, pkf_batch *batch) {
-    if (!batch->resolved || batch->in_request) return;
+void pkf_wire_let_go(pkf_wire *wire, pkf_batch *batch) {
+    if (!batch->resolved || batch->in_request || batch->packing == PKF_PACKING_UNDER_WAY) return;
     if (batch->slab) pkf_pool_release(wire->accum->pool, batch->slab);
     batch->slab = NULL;
     if (pkf_batch_state(batch) & PKF_DONE) pkf_batch_unref(batch);
@@ -47,13 +47,13 @@ static void publish_in_order(pkf_wire *wire, pkf_partition *partition) {
         partition->unresolved_head = batch->unresolved_next;
         if (partition->unresolved_head == NULL) partition->unresolved_tail = NULL;
         partition->unresolved_count--;
-        bool busy = batch->in_request;
+        bool busy = batch->in_request || batch->packing == PKF_PACKING_UNDER_WAY;
         char *text = batch->message;
         batch->message = NULL;
         pkf_accum_complete(wire->accum, batch, batch->code, text, batch->in_doubt);
         free(text);
         report_unseen(wire, batch);
-        if (!busy) pkf_batch_unref(batch); // the owner's; let_go() drops it otherwise
+        if (!busy) pkf_batch_unref(batch); // the owner's; pkf_wire_let_go() drops it otherwise
     }
 }
 
@@ -89,7 +89,7 @@ void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char
         pkf_count(&wire->counters.records_failed, (uint64_t)batch->count);
         pkf_count(&partition->topic->counters.records_failed, (uint64_t)batch->count);
     }
-    let_go(wire, batch);
+    pkf_wire_let_go(wire, batch);
     publish_in_order(wire, partition);
 }
 
@@ -102,7 +102,7 @@ static void end_request(pkf_batch *batch) {
 static void end_expired(pkf_wire *wire, pkf_batch *batch, int32_t code) {
     pkf_partition *partition = batch->partition;
     note_sequence(partition, batch, code);
-    let_go(wire, batch);
+    pkf_wire_let_go(wire, batch);
     pkf_wire_evaluate(wire, partition);
 }
 
@@ -264,20 +264,30 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch) {
 }
 
 // Those with headers fail for that, the others because they travelled with them.
-static void name_records_with_headers(pkf_batch *batch) {
-    pkf_cursor cursor = pkf_cursor_over(batch->slab->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER);
+static void name_records_with_headers(pkf_wire *wire, pkf_batch *batch) {
+    pkf_span records;
+    uint8_t *copy;
+    if (pkf_batch_unpack(batch, wire->codecs, &copy, &records) != PKF_OK) return; // all of them fail for it
+    pkf_cursor cursor = pkf_cursor_over(records.base, records.len);
     pkf_record record;
     batch->record_errors = calloc((size_t)batch->count, sizeof *batch->record_errors);
-    if (batch->record_errors == NULL) return; // all of them fail for it
-    for (int32_t i = 0; i < batch->count && pkf_record_read(&cursor, &record) == PKF_OK; i++)
+    for (int32_t i = 0; batch->record_errors && i < batch->count && pkf_record_read(&cursor, &record) == PKF_OK; i++)
         if (record.header_count) batch->record_errors[batch->record_error_count++].index = i;
+    free(copy);
 }
 
 void pkf_wire_refuse_headers(pkf_wire *wire, pkf_batch *batch) {
-    name_records_with_headers(batch);
+    name_records_with_headers(wire, batch);
     pkf_wire_resolve(wire, batch, UNSUPPORTED_VERSION,
                      "the record, or another one in its batch, has headers, which the broker that leads its partition "
                      "is too old for (they need Kafka 0.11)",
+                     may_be_written(batch));
+}
+
+void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch) {
+    pkf_wire_resolve(wire, batch, UNSUPPORTED_COMPRESSION_TYPE,
+                     "the topic is compressed with zstd, which the broker that leads the partition is too old for (it "
+                     "needs Kafka 2.1): choose another compression_type, or one for the topic in compression_by_topic",
                      may_be_written(batch));
 }
 

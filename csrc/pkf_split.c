@@ -6,6 +6,7 @@
 
 #include "pkf_completion.h"
 #include "pkf_round.h"
+#include "pkf_topic.h"
 
 typedef struct piece {
     pkf_batch *batch;
@@ -92,14 +93,19 @@ static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, cons
 }
 
 static pkf_status cut(pkf_wire *wire, pkf_batch *old, pieces *made, size_t limit) {
-    pkf_cursor cursor = pkf_cursor_over(old->slab->base + PKF_BATCH_HEADER, old->used - PKF_BATCH_HEADER);
-    for (int32_t i = 0; i < old->count; i++) {
+    pkf_span records;
+    uint8_t *copy;
+    pkf_status status = pkf_batch_unpack(old, wire->codecs, &copy, &records);
+    if (status) return status;
+    pkf_cursor cursor = pkf_cursor_over(records.base, records.len);
+    for (int32_t i = 0; i < old->count && status == PKF_OK; i++) {
         pkf_record record;
-        pkf_status status = pkf_record_read(&cursor, &record);
+        status = pkf_record_read(&cursor, &record);
         if (status == PKF_OK) status = move_record(wire, old, made, &record, i, limit);
-        if (status) return status;
     }
-    return made->count > 1 ? PKF_OK : PKF_E_INVALID;
+    free(copy);
+    if (status == PKF_OK && made->count < 2) status = PKF_E_INVALID;
+    return status;
 }
 
 static int32_t piece_of(const pieces *made, int32_t index) {
@@ -185,6 +191,7 @@ static void discard(pkf_wire *wire, pieces *made) {
 
 pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size) {
     pieces made = {0};
+    pkf_topic *topic = batch->partition->topic;
     pkf_status status = cut(wire, batch, &made, size);
     pkf_fork *forks = status == PKF_OK ? malloc((size_t)made.count * sizeof *forks) : NULL;
     if (status == PKF_OK) status = forks ? share_cookies(batch, &made) : PKF_E_NOMEM;
@@ -192,6 +199,7 @@ pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size) {
         batch->forks = forks;
         end_as_fork(wire, batch, &made);
         pkf_count(&wire->counters.splits, 1);
+        pkf_topic_forget_ratio(topic);
     } else {
         free(forks);
         discard(wire, &made);

@@ -12,6 +12,32 @@ typedef struct retired_table {
     pkf_partition **parts;
 } retired_table;
 
+// The estimate goes up fast and down slowly: a batch that is larger than expected costs a refusal and a split.
+enum { RATIO_ONE = 1024, RATIO_UP = RATIO_ONE / 20, RATIO_DOWN = RATIO_ONE / 200, MARGIN = RATIO_ONE / 20 };
+
+// Bytes before compression that make `size` after it, by the estimate and a margin of 5 %.
+static uint64_t before_compression(const pkf_topic *topic, uint32_t size) {
+    uint64_t ratio = atomic_load(&((pkf_topic *)topic)->ratio);
+    return (uint64_t)size * RATIO_ONE * RATIO_ONE / ((ratio ? ratio : 1) * (RATIO_ONE + MARGIN));
+}
+
+// Two threads may come here at a time, for the ceiling and for the ratio: both compute from what both have stored.
+static void fit(pkf_topic *topic) {
+    const pkf_accum_config *config = &topic->accum->config;
+    uint32_t ceiling = atomic_load(&topic->batch_ceiling);
+    uint64_t limit = ceiling, size = config->batch_size;
+    if (topic->codec != PKF_NONE) {
+        // Incompressible all of a sudden, it must still fit into a request.
+        uint32_t most = ceiling > config->max_request_size ? ceiling : config->max_request_size;
+        limit = before_compression(topic, ceiling);
+        if (limit > most) limit = most;
+        size = before_compression(topic, config->batch_size);
+        if (size > limit) size = limit;
+    }
+    atomic_store(&topic->fill_limit, (uint32_t)limit);
+    atomic_store(&topic->fill_size, (uint32_t)size);
+}
+
 pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) {
     pkf_topic *topic = calloc(1, sizeof *topic);
     if (topic == NULL) return NULL;
@@ -24,7 +50,11 @@ pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) {
     topic->name_len = (uint32_t)name_len;
     topic->random = (uint64_t)pkf_monotonic_ns() ^ ((uint64_t)(uintptr_t)topic << 20) ^ 0x9e3779b97f4a7c15u;
     atomic_init(&topic->sticky, -1);
+    topic->codec = accum->config.codec;
+    topic->codec_level = accum->config.codec_level;
     atomic_init(&topic->batch_ceiling, accum->config.batch_max_size);
+    atomic_init(&topic->ratio, RATIO_ONE);
+    fit(topic);
     pthread_mutex_init(&topic->route_lock, NULL);
     pthread_mutex_lock(&accum->topics_lock);
     topic->next = accum->topics;
@@ -136,6 +166,30 @@ void pkf_topic_forget(pkf_topic *topic) { atomic_store(&topic->partition_count, 
 void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) {
     uint32_t most = topic->accum->config.batch_max_size;
     atomic_store(&topic->batch_ceiling, size < most ? size : most);
+    fit(topic);
+}
+
+void pkf_topic_set_codec(pkf_topic *topic, pkf_codec codec, int32_t level) {
+    topic->codec = codec;
+    topic->codec_level = level;
+    fit(topic);
+}
+
+void pkf_topic_note_ratio(pkf_topic *topic, size_t packed, size_t raw) {
+    uint32_t estimate = atomic_load(&topic->ratio);
+    uint32_t seen = raw ? (uint32_t)((uint64_t)packed * RATIO_ONE / raw) : RATIO_ONE;
+    if (seen > estimate) {
+        estimate = estimate + RATIO_UP > seen ? estimate + RATIO_UP : seen;
+    } else if (seen < estimate) {
+        estimate = estimate - RATIO_DOWN > seen ? estimate - RATIO_DOWN : seen;
+    }
+    atomic_store(&topic->ratio, estimate);
+    fit(topic);
+}
+
+void pkf_topic_forget_ratio(pkf_topic *topic) {
+    atomic_store(&topic->ratio, RATIO_ONE);
+    fit(topic);
 }
 
 pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index) {
@@ -236,7 +290,7 @@ int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key) {
 bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from) {
     pkf_partition *partition = pkf_topic_partition(topic, from);
     bool leaderless = partition && !atomic_load(&partition->available) && atomic_load(&topic->available_count) > 0;
-    bool enough = atomic_load(&topic->sticky_bytes) >= topic->accum->config.batch_size;
+    bool enough = atomic_load(&topic->sticky_bytes) >= atomic_load(&topic->fill_size);
     if (!leaderless && !enough) return false;
     pthread_mutex_lock(&topic->route_lock);
     if (atomic_load(&topic->sticky) == from) {

@@ -29,6 +29,14 @@ void pkf_topic_forget(pkf_topic *topic);
 // Bytes a batch of this topic may have at most; never raised above what the configuration allows.
 void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size);
 
+// The topic's own codec. Before it has partitions.
+void pkf_topic_set_codec(pkf_topic *topic, pkf_codec codec, int32_t level);
+
+// So many bytes of records became `packed`: how far batches may grow before they are compressed follows from an estimate.
+// It rises to what was seen, but at least by 0.05, and falls to it, but at most by 0.005. Wire thread.
+void pkf_topic_note_ratio(pkf_topic *topic, size_t packed, size_t raw);
+void pkf_topic_forget_ratio(pkf_topic *topic); // it was wrong: a batch was too large. Wire thread
+
 // Where a record without an explicit partition goes: an index, or -1 while the topic is unknown. Any thread, no lock held.
 int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key);
 

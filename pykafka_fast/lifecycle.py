@@ -73,12 +73,14 @@ class Lifecycle:
             max_request_size=config.max_request_size, linger_ms=config.linger_ms,
             delivery_timeout_ms=config.delivery_timeout_ms,
             partitioner=config.partitioner if builtin else "sticky",
-            ignore_keys=config.partitioner_ignore_keys, adaptive=config.partitioner_adaptive_partitioning_enable)
+            ignore_keys=config.partitioner_ignore_keys, adaptive=config.partitioner_adaptive_partitioning_enable,
+            codec_of=config.codec_of)
         self._wire = Wire(
             self.accumulator, client_id=config.client_id, acks=config.acks, idempotent=config.enable_idempotence,
             max_in_flight=config.max_in_flight_requests_per_connection, request_timeout_ms=config.request_timeout_ms,
             idle_timeout_ms=config.connections_max_idle_ms, patience_ms=max(config.linger_ms, _PATIENCE_MS),
-            receive_max=config.receive_message_max_bytes, pace_ms=min(config.linger_ms, _PACE_MS))
+            receive_max=config.receive_message_max_bytes, pace_ms=min(config.linger_ms, _PACE_MS),
+            workers=config.compression_threads)
         self._sender = Sender(config, self.accumulator, self._wire, software_version=__version__)
         self.metadata: MetadataCache = self._sender.metadata
         self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery")

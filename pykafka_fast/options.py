@@ -102,27 +102,20 @@ _BATCHING = (
 )
 
 _COMPRESSION = (
-    Option("compression_type", codec(), None, "Codec of the batches.",
-           supported=False),
+    Option("compression_type", codec(), None, "Codec of the batches."),
     Option("compression_level", level(), None,
            "Level of `compression_type`: gzip 1..9 (None: 6), lz4 0..12 (0), zstd -7..22 (3; 0 means 3, too); the "
-           "higher the smaller and the slower. Of lz4, 3 and more are the high compressor's. snappy has none.",
-           supported=False),
+           "higher the smaller and the slower. Of lz4, 3 and more are the high compressor's. snappy has none."),
     Option("compression_by_topic", codec_by_topic(), {},
-           "Topics that are compressed otherwise: `{'logs': 'zstd', 'events': ('gzip', 9), 'images': 'none'}`.",
-           supported=False),
+           "Topics that are compressed otherwise: `{'logs': 'zstd', 'events': ('gzip', 9), 'images': 'none'}`."),
     Option("compression_threads", integer(1, 64, nullable=True), None,
-           "Threads that compress, if anything is to be compressed; None: the cores less one, from 1 to 4.",
-           supported=False),
-    Option("compression_gzip_level", java_level(1, 9, -1), -1, "Java's name for gzip's level, also for single topics.",
-           supported=False),
+           "Threads that compress, if anything is to be compressed; None: the cores less one, from 1 to 4."),
+    Option("compression_gzip_level", java_level(1, 9, -1), -1, "Java's name for gzip's level, also for single topics."),
     Option("compression_lz4_level", java_level(1, 17), 9,
            "Java's name for lz4's level: 9 is the fast compressor (level 0 of `compression_level`), anything else the "
-           "high one at that level.",
-           supported=False),
+           "high one at that level."),
     Option("compression_zstd_level", java_level(-131072, 22), 3,
-           "Java's name for zstd's level; what is below -7 counts as -7.",
-           supported=False),
+           "Java's name for zstd's level; what is below -7 counts as -7."),
 )
 
 _PLUGS = (

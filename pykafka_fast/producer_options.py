@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 
@@ -39,6 +39,13 @@ class ProducerOptions(TypedDict, total=False):
     batch_max_size: int
     linger_ms: float
     buffer_memory: int
+    compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] | None
+    compression_level: int | None
+    compression_by_topic: Mapping[str, str | tuple[str, int | None] | None]
+    compression_threads: int | None
+    compression_gzip_level: int
+    compression_lz4_level: int
+    compression_zstd_level: int
     partitioner: Any
     partitioner_ignore_keys: bool
     partitioner_adaptive_partitioning_enable: bool

@@ -22,6 +22,7 @@ PART_OF = {
     "crc32c_armv8": "pkf_crc32c",
     "pkf_collect": "pkf_round",
     "pkf_link": "pkf_round",
+    "pkf_pack": "pkf_round",
     "pkf_settle": "pkf_round",
     "pkf_split": "pkf_round",
 }
@@ -48,6 +49,7 @@ OWNED_SYSTEM_HEADERS = {
     "pkf_request": {"sys/uio.h"},
     "pkf_event": {"unistd.h"},
     "pkf_round": {"signal.h"},
+    "pkf_workers": {"signal.h"},
     "pkf_codec": set("libdeflate.h lz4.h lz4frame.h lz4hc.h snappy-c.h zstd.h zstd_errors.h".split()),
     "crc32c_sse42": {"nmmintrin.h", "wmmintrin.h"},
     "crc32c_armv8": {"arm_acle.h", "arm_neon.h", "sys/auxv.h", "sys/sysctl.h"},

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
+from benchmarks.compare.load import Load
 from tools.brokers.kafka import KafkaCluster
 from tools.brokers.mock import MockCluster
 
@@ -21,16 +22,16 @@ _names = count()
 
 
 class Broker(ABC):
-    """One broker, one process.
+    """One broker or several.
 
     Attributes:
-        kind: "mock", "kafka" or "address".
-        pid: its process, 0 when it is not on this machine.
+        kind: "mock", "kafka", "kafka3" or "address".
+        pids: their processes, none when they are not on this machine.
     """
 
     kind: str
     address: str
-    pid: int = 0
+    pids: tuple[int, ...] = ()
 
     @abstractmethod
     def create_topic(self, name: str, partitions: int) -> None: ...
@@ -39,27 +40,30 @@ class Broker(ABC):
     def delete_topic(self, name: str) -> None: ...
 
     @contextmanager
-    def topic(self, partitions: int = 1, idle_partitions: int = 0) -> Iterator[str]:
-        """A topic for one run, and NAME-idle beside it when `idle_partitions` is not 0."""
-        name = f"compare-{os.getpid()}-{next(_names)}"
-        sizes = {name: partitions, f"{name}-idle": idle_partitions}
-        topics = [topic for topic, size in sizes.items() if size]
-        for topic in topics:
-            self.create_topic(topic, sizes[topic])
+    def topics(self, load: Load | None = None, idle_partitions: int = 0) -> Iterator[str]:
+        """What the names of one run's topics begin with; NAME-idle is beside them when `idle_partitions` is not 0."""
+        load, name = load or Load(), f"compare-{os.getpid()}-{next(_names)}"
+        sizes = dict.fromkeys(load.topic_names(name), load.partitions)
+        if idle_partitions:
+            sizes[f"{name}-idle"] = idle_partitions
+        for topic, partitions in sizes.items():
+            self.create_topic(topic, partitions)
         try:
             yield name
         finally:
-            for topic in topics:
+            for topic in sizes:
                 self.delete_topic(topic)
 
-    def end_offset(self, topic: str, partition: int = 0) -> int:
-        """Records ever appended to a partition, as another client sees it."""
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "compare", "log_level": 0})
-        try:
-            _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
-        finally:
-            consumer.close()
-        return int(high)
+    def stored(self, load: Load, name: str) -> int:
+        """Records ever appended to the topics of a run, as another client sees it."""
+        admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        latest = {
+            TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            for topic in load.topic_names(name)
+            for partition in range(load.partitions)
+        }
+        asked = admin.list_offsets(latest, request_timeout=TIMEOUT)
+        return sum(int(future.result(TIMEOUT).offset) for future in asked.values())
 
     def leader_address(self, topic: str) -> str:
         """host:port of the leader of the topic's partition 0."""
@@ -74,8 +78,9 @@ class Broker(ABC):
 
     def pin(self, processors: set[int]) -> None:
         """Keep all threads of the broker on these processors."""
-        for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), processors)
+        for pid in self.pids:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), processors)
 
 
 class Mock(Broker):
@@ -84,7 +89,7 @@ class Mock(Broker):
     def __init__(self, cluster: MockCluster):
         self.cluster = cluster
         self.address = cluster.bootstrap
-        self.pid = cluster.pid
+        self.pids = (cluster.pid,)
 
     def create_topic(self, name: str, partitions: int) -> None:
         self.cluster.create_topic(name, partitions)
@@ -97,12 +102,13 @@ class Mock(Broker):
 
 
 class Kafka(Broker):
-    kind = "kafka"
+    """Topics are on all nodes."""
 
     def __init__(self, cluster: KafkaCluster):
+        self.kind = "kafka" if len(cluster.nodes) == 1 else f"kafka{len(cluster.nodes)}"
         self.cluster = cluster
         self.address = cluster.bootstrap
-        self.pid = cluster.pid(cluster.nodes[0])
+        self.pids = tuple(map(cluster.pid, cluster.nodes))
 
     def create_topic(self, name: str, partitions: int) -> None:
         self.cluster.create_topic(name, partitions, config=TOPIC_CONFIG)
@@ -130,12 +136,12 @@ class Running(Broker):
 
 @contextmanager
 def started(choice: str) -> Iterator[Broker]:
-    """`choice` is "mock", "kafka" or HOST:PORT."""
+    """`choice` is "mock", "kafka", "kafka3" or HOST:PORT."""
     if choice == "mock":
         with MockCluster(brokers=1) as mock:
             yield Mock(mock)
-    elif choice == "kafka":
-        with KafkaCluster(nodes=1) as kafka:
+    elif choice in ("kafka", "kafka3"):
+        with KafkaCluster(nodes=3 if choice == "kafka3" else 1) as kafka:
             yield Kafka(kafka)
     else:
         yield Running(choice)

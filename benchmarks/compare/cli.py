@@ -2,13 +2,15 @@
 """`python -m benchmarks compare`."""
 
 import argparse
+import fnmatch
+import shlex
 import sys
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.compare import report
+from benchmarks.compare import plot, report
 from benchmarks.compare.broker import Broker, started
 from benchmarks.compare.result import Comparison
 from benchmarks.compare.runner import run_scenario
@@ -21,21 +23,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice(parser)
     parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
     parser.add_argument("--seconds", type=float, help="length of a run; default: the scenario's, 2 to 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table`")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table` and `plot`")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write a plot of each scenario, as PNG and as SVG")
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Which broker, which scenarios, which clients, and for how long."""
-    parser.add_argument("--broker", default="mock", metavar="mock|kafka|HOST:PORT", help="default: %(default)s")
+    parser.add_argument("--broker", default="mock", metavar="mock|kafka|kafka3|HOST:PORT", help="default: %(default)s")
     parser.add_argument(
-        "--scenario", action="append", choices=sorted(SCENARIOS), help="repeatable; default: all the broker allows"
+        "--scenario",
+        action="append",
+        metavar="NAME",
+        type=known,
+        help="repeatable, may be a pattern such as 'zstd-*' or '*'; default: the everyday ones the broker can serve. "
+        f"One of: {', '.join(SCENARIOS)}",
     )
     parser.add_argument("--only", action="append", metavar="TEXT", help="clients whose label contains TEXT; repeatable")
     parser.add_argument("--quick", action="store_true", help="fractions of a second each: shows that it works")
 
 
+def known(pattern: str) -> str:
+    if not fnmatch.filter(SCENARIOS, pattern):
+        raise argparse.ArgumentTypeError(f"no scenario is called {pattern}; there are {', '.join(SCENARIOS)}")
+    return pattern
+
+
 def run(args: argparse.Namespace) -> int:
     """Returns the exit status: 1 when a run failed."""
+    if args.plot:
+        plot.require()
     runs = args.runs or (1 if args.quick else 5)
     with started(args.broker) as broker:
         comparison = Comparison(
@@ -56,14 +72,17 @@ def run(args: argparse.Namespace) -> int:
                 if args.json:
                     comparison.save(args.json)
     print(report.plain(comparison))
+    if args.plot:
+        plot.draw(comparison, args.plot)
     return 1 if comparison.failed else 0
 
 
-def chosen(names: list[str] | None, broker: Broker) -> list[Scenario]:
-    """The named scenarios, else all that this kind of broker can serve."""
-    if names:
-        return [SCENARIOS[name] for name in names]
-    return [scenario for scenario in SCENARIOS.values() if broker.kind in scenario.brokers]
+def chosen(patterns: list[str] | None, broker: Broker) -> list[Scenario]:
+    """Those named that this kind of broker can serve, by default all everyday ones."""
+    servable = [scenario for scenario in SCENARIOS.values() if broker.kind in scenario.brokers]
+    if patterns is None:
+        return [scenario for scenario in servable if scenario.everyday]
+    return [scenario for scenario in servable if any(fnmatch.fnmatch(scenario.name, pattern) for pattern in patterns)]
 
 
 def matching(scenario: Scenario, broker: Broker, only: list[str] | None) -> list[Entry]:
@@ -78,7 +97,7 @@ def command_line(args: argparse.Namespace, broker: Broker) -> str:
     """What to type for the same again; no address and no file of this machine."""
     words = ["python -m benchmarks compare", "--broker", "HOST:PORT" if broker.kind == "address" else broker.kind]
     for name in args.scenario or []:
-        words += ["--scenario", name]
+        words += ["--scenario", shlex.quote(name)]
     for text in args.only or []:
         words += ["--only", repr(text)]
     if args.runs:

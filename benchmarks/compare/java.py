@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import tempfile
+from pathlib import Path
 
+from benchmarks.compare import records
 from benchmarks.compare.broker import Broker
 from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.usage import cpu_seconds
@@ -13,7 +15,7 @@ from tools.brokers import kafka, maven
 
 # The JVM's compiler needs seconds: a shorter run would measure the interpreter.
 LEAST_SECONDS = 12.0
-# Records a second it is expected to reach at most, by value size: decides how many it gets.
+# Records a second it is expected to reach at most, by value size, unless params["java_rate"] says: how many it gets.
 EXPECTED = {100: 700_000, 1_000: 160_000}
 LINE = re.compile(r"^(\d+) records sent, ([\d.]+) records/sec", re.MULTILINE)
 
@@ -27,37 +29,46 @@ def run(job: Job, broker: Broker) -> Figures:
 
     CPU time is the whole process's, start included.
     """
-    seconds = job.seconds if job.params.get("quick") else max(job.seconds, LEAST_SECONDS)
-    records = int(seconds * EXPECTED.get(job.value_size, 70_000_000 // max(job.value_size, 100)))
-    broker_before = cpu_seconds(broker.pid)
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command(job, records), stdout=out, stderr=subprocess.STDOUT)
+    seconds = job.seconds if job.quick else max(job.seconds, LEAST_SECONDS)
+    size = job.load.value_size
+    count = int(seconds * job.params.get("java_rate", EXPECTED.get(size, 70_000_000 // max(size, 100))))
+    broker_before = cpu_seconds(broker.pids)
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "out").open("w+") as out:
+        line = command(job, count, Path(folder, "payloads"))
+        process = subprocess.Popen(line, stdout=out, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         text = out.read()
     rates = [(int(count), float(rate)) for count, rate in LINE.findall(text)]
-    if process.returncode or not rates or rates[-1][0] != records or "Exception" in text:
+    if process.returncode or not rates or rates[-1][0] != count or "Exception" in text:
         raise JavaFailed(text[-2000:])
     rate = max([rates[-1][1]] + [stretch for _, stretch in rates[1:-1]])
     cpu = used.ru_utime + used.ru_stime
     figures: Figures = {
-        "acknowledged": float(records),
+        "acknowledged": float(count),
         "rate": rate,
         "rate_whole_run": rates[-1][1],
-        "cpu_per_million": 1e6 * cpu / records,
+        "cpu_per_million": 1e6 * cpu / count,
         "peak_rss": 1024.0 * used.ru_maxrss,
-        "sent_total": float(records),
+        "sent_total": float(count),
     }
-    if broker.pid:
-        figures["broker_cpu_per_million"] = 1e6 * (cpu_seconds(broker.pid) - broker_before) / records
+    if broker.pids:
+        figures["broker_cpu_per_million"] = 1e6 * (cpu_seconds(broker.pids) - broker_before) / count
     return figures
 
 
-def command(job: Job, records: int) -> list[str]:
+def command(job: Job, count: int, file: Path) -> list[str]:
+    """Anything but bytes that are all the same it gets as lines of `file`, from which it chooses at random."""
+    if job.load.payload == "same":
+        what = ["--record-size", str(job.load.value_size)]
+    else:
+        supply = records.make(job)
+        file.write_bytes(b"\n".join(supply.take(supply.size)))
+        what = ["--payload-file", str(file)]
     settings = {"bootstrap.servers": job.address, "acks": "all", "enable.idempotence": "true", **job.options}
     return [
         maven.java(), "-Xmx1g", "-cp", f"{kafka.jars()}/*", "org.apache.kafka.tools.ProducerPerformance",
-        "--topic", job.topic, "--num-records", str(records), "--record-size", str(job.value_size),
+        "--topic", job.topic, "--num-records", str(count), *what,
         "--throughput", "-1", "--producer-props", *(f"{name}={value}" for name, value in settings.items()),
     ]  # fmt: skip

@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
 
 def profile(scenario: Scenario, entry: Entry, broker: Broker, quick: bool, least: float) -> str:
     """Shares of CPU samples by thread, library and function; includes the interpreter's start and the warm-up."""
-    idle = scenario.idle_partitions
+    idle, load = scenario.idle_partitions, scenario.load_of(entry)
     broker.set_round_trip(scenario.round_trip_ms)
-    with tempfile.TemporaryDirectory() as folder, broker.topic(idle_partitions=idle) as topic:
+    with tempfile.TemporaryDirectory() as folder, broker.topics(load, idle) as topic:
         data = str(Path(folder, "perf.data"))
-        job = make_job(scenario, entry, broker, topic, quick, idle)
+        job = make_job(scenario, entry, broker, topic, load, quick, idle)
         figures = run_child(job, ["perf", "record", "--quiet", "--freq", "997", "--output", data, "--"])
         # perf calls a thread's id "pid".
         command = ["perf", "report", "--stdio", "--input", data, "--sort", "pid,dso,symbol"]

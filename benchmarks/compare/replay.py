@@ -28,9 +28,9 @@ def run(job: Job, broker: Broker) -> Figures:
 
 def _run(job: Job, broker: Broker, processor: set[int] | None) -> Figures:
     host, _, port = broker.leader_address(job.topic).rpartition(":")
-    arguments = [host, port, job.topic, 0, job.value_size, int(job.params["batch_size"]), IN_FLIGHT]
+    arguments = [host, port, job.topic, 0, job.load.value_size, int(job.params["batch_size"]), IN_FLIGHT]
     command = [str(program("replay")), *map(str, arguments), str(job.warmup_seconds), str(job.seconds)]
-    broker_before = cpu_seconds(broker.pid)
+    broker_before = cpu_seconds(broker.pids)
     done = subprocess.run(
         command,
         capture_output=True,
@@ -45,8 +45,8 @@ def _run(job: Job, broker: Broker, processor: set[int] | None) -> Figures:
     figures["rate"] = records / seconds
     figures["cpu_per_million"] = 1e6 * cpu / records
     figures["cpu_percent"] = 100 * cpu / seconds
-    if broker.pid:
-        used = cpu_seconds(broker.pid) - broker_before
+    if broker.pids:
+        used = cpu_seconds(broker.pids) - broker_before
         figures["broker_cpu_per_million"] = 1e6 * used / figures["sent_total"]
     return figures
 

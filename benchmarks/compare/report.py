@@ -24,24 +24,42 @@ class Column:
 
 
 RATE = Column("rate", "k records/s", 1e3, ",.1f", spread=True)
+MEGABYTES = Column("megabytes", "MB/s", form=",.0f")
 CPU = Column("cpu_per_million", "client CPU s/M", form=",.3f")
 CALLER_CPU = Column("caller_cpu_per_million", "of it caller", form=",.3f")
 SYSTEM_CPU = Column("system_cpu_per_million", "of it kernel", form=",.3f")
 BROKER_CPU = Column("broker_cpu_per_million", "broker CPU s/M", form=",.3f")
 PEAK = Column("peak_rss", "peak RSS MiB", MIB, ",.0f")
+OVER_START = Column("peak_over_start", "peak RSS above start MiB", MIB, ",.1f", spread=True)
 P50, P99 = Column("p50_ms", "p50 ms", form=",.3f", spread=True), Column("p99_ms", "p99 ms", form=",.3f", spread=True)
+P999 = Column("p999_ms", "p99.9 ms", form=",.3f", spread=True)
 CPU_PERCENT = Column("cpu_percent", "client CPU %", form=",.1f")
+BROKER_PERCENT = Column("broker_cpu_percent", "broker CPU %", form=",.1f")
 
+# Columns without a figure in any row are left out.
+THROUGHPUT = (RATE, MEGABYTES, CPU, CALLER_CPU, SYSTEM_CPU, BROKER_CPU, PEAK)
 COLUMNS: dict[str, tuple[Column, ...]] = {
-    "throughput": (RATE, CPU, CALLER_CPU, SYSTEM_CPU, BROKER_CPU, PEAK),
-    "paced": (P50, P99, CPU_PERCENT, PEAK),
-    "round-trips": (RATE, P50, P99, CPU_PERCENT),
+    "throughput": THROUGHPUT,
+    "threads": THROUGHPUT,
+    "serializer": (
+        RATE,
+        Column("send_ns", "caller ns/record", form=",.0f"),
+        Column("serializer_ns", "serializer alone", form=",.0f"),
+        Column("beside_serializer_ns", "all else", form=",.0f", spread=True),
+        CPU,
+        BROKER_CPU,
+        PEAK,
+    ),
+    "paced": (P50, P99, P999, CPU_PERCENT, BROKER_PERCENT, PEAK),
+    "round-trips": (RATE, P50, P99, P999, CPU_PERCENT, BROKER_PERCENT),
+    "pool": (RATE, P50, P99, P999, CPU, BROKER_CPU, PEAK),
+    "awaiting": (RATE, Column("wakeups_per_record", "wake-ups/record", form=",.4f"), CPU, BROKER_CPU, PEAK),
     "call-cost": (
         Column("times_empty", "times empty call", spread=True),
         Column("send_ns", "ns per call", form=",.0f"),
         Column("empty_ns", "ns per empty call", form=",.0f"),
     ),
-    "slow-broker": (Column("peak_over_start", "peak RSS above start MiB", MIB, ",.1f", spread=True), RATE),
+    "slow-broker": (OVER_START, RATE),
     "idle-partitions": (
         Column("bytes_per_partition", "bytes per idle partition", form=",.0f", spread=True),
         Column("rate_kept", "rate kept", spread=True),
@@ -53,15 +71,34 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
 
 def tables(scenario: ScenarioResult) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of one scenario."""
-    columns = COLUMNS[scenario.workload]
+    columns = columns_of(scenario)
     bases = [label for label in (NO_CALLBACKS, CALLBACKS, REPLAY) if scenario.metric == "rate" and scenario.find(label)]
     headings = ["", *(column.heading for column in columns), *(f"x {base.split(' in C')[0]}" for base in bases)]
+    rivals = not bases and scenario.metric == "rate" and any(rival(scenario, entry) for entry in scenario.entries)
     rows = []
     for entry in scenario.entries:
         cells = [cell(entry, column) for column in columns]
         cells += [ratio(entry, scenario.find(base), scenario.metric) for base in bases]
+        cells += [ratio(entry, rival(scenario, entry), scenario.metric)] if rivals else []
         rows.append([entry.label + (" FAILED" if entry.errors else ""), *cells])
-    return headings, rows
+    return headings + ["x confluent"] * rivals, rows
+
+
+def columns_of(scenario: ScenarioResult) -> list[Column]:
+    """Those with a figure in any row; memory above the start where a target is about it."""
+    columns = [column for column in COLUMNS[scenario.workload] if has(scenario, column)]
+    if OVER_START not in columns and any(OVER_START.metric in target.text for target in scenario.targets):
+        columns.append(OVER_START)
+    return columns
+
+
+def has(scenario: ScenarioResult, column: Column) -> bool:
+    return any(any(entry.values(column.metric)) for entry in scenario.entries)
+
+
+def rival(scenario: ScenarioResult, entry: EntryResult) -> EntryResult | None:
+    """What "ours, 10 B" is to be compared with: "confluent, 10 B"."""
+    return scenario.find(entry.label.replace("ours", "confluent", 1))
 
 
 def cell(entry: EntryResult, column: Column) -> str:
@@ -105,6 +142,9 @@ def plain(comparison: Comparison) -> str:
         lines += [f"  {line}" for line in distances(scenario)]
         lines += [f"  {target_line(target)}" for target in scenario.targets]
         lines += [f"  {entry.label}: {error}" for entry in scenario.entries for error in entry.errors]
+    targets = [target for scenario in comparison.scenarios for target in scenario.targets]
+    if targets:
+        lines += ["", f"{sum(target.reached for target in targets)} of {len(targets)} wanted figures reached"]
     return "\n".join(lines)
 
 

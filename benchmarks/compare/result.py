@@ -11,13 +11,15 @@ from benchmarks.compare.job import Figures
 
 @dataclass
 class EntryResult:
-    """One client's runs. A run that failed is in `errors` and not in `runs`."""
+    """One client's runs. A run that failed is in `errors` and not in `runs`. `series` and `x` place it in a plot."""
 
     label: str
     client: str
     options: dict[str, object]
     runs: list[Figures] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    series: str = ""
+    x: float | None = None
 
     def values(self, metric: str) -> list[float]:
         return [run[metric] for run in self.runs if metric in run]
@@ -42,6 +44,7 @@ class ScenarioResult:
     metric: str
     entries: list[EntryResult] = field(default_factory=list)
     targets: list[TargetResult] = field(default_factory=list)
+    axis: str = ""
 
     def find(self, label: str) -> EntryResult | None:
         return next((entry for entry in self.entries if entry.label == label), None)

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -12,12 +14,14 @@ from benchmarks.compare import distance, java, replay
 from benchmarks.compare.broker import Broker
 from benchmarks.compare.clients.client import TIMEOUT, DeliveryFailed
 from benchmarks.compare.job import Figures, Job
+from benchmarks.compare.load import Load
 from benchmarks.compare.result import EntryResult, ScenarioResult, TargetResult
 from benchmarks.compare.scenario import Entry, Scenario, Target
 
 ROOT = Path(__file__).parents[2]
 QUICK_SECONDS, QUICK_WARMUP = 0.3, 0.05
-QUICK_PARTITIONS = 500
+QUICK_TOPICS, QUICK_PARTITIONS = 5, 100
+ADDED = ("acknowledged", "sent_total", "rate", "megabytes", "cpu_percent", "peak_rss", "peak_over_start")
 PROGRAMS: dict[str, Callable[[Job, Broker], Figures]] = {"replay": replay.run, "java": java.run}
 
 
@@ -25,8 +29,11 @@ def run_scenario(
     scenario: Scenario, entries: list[Entry], broker: Broker, runs: int, quick: bool, say: Callable[[str], None]
 ) -> ScenarioResult:
     """Every entry once, then every entry once more in another order, `runs` times."""
-    result = ScenarioResult(scenario.name, scenario.title, scenario.workload, scenario.metric)
-    result.entries = [EntryResult(entry.label, entry.client, dict(entry.options)) for entry in entries]
+    result = ScenarioResult(scenario.name, scenario.title, scenario.workload, scenario.metric, axis=scenario.axis)
+    result.entries = [
+        EntryResult(entry.label, entry.client, dict(entry.options), series=entry.series, x=entry.x)
+        for entry in entries
+    ]
     broker.set_round_trip(scenario.round_trip_ms)
     try:
         for number in range(runs):
@@ -57,15 +64,18 @@ def run_entry(scenario: Scenario, entry: Entry, broker: Broker, quick: bool) -> 
     Raises:
         RunFailed: an error, or the broker does not have exactly the records that were acknowledged.
     """
-    idle = QUICK_PARTITIONS if quick and scenario.idle_partitions else scenario.idle_partitions
-    with broker.topic(idle_partitions=idle) as topic:
-        job = make_job(scenario, entry, broker, topic, quick, idle)
+    idle = min(scenario.idle_partitions, QUICK_PARTITIONS) if quick else scenario.idle_partitions
+    load = scenario.load_of(entry)
+    if quick:
+        load = replace(load, topics=min(load.topics, QUICK_TOPICS), partitions=min(load.partitions, QUICK_PARTITIONS))
+    with broker.topics(load, idle) as topic:
+        job = make_job(scenario, entry, broker, topic, load, quick, idle)
         apart = distance.core_to_core_ns()
         try:
-            figures = PROGRAMS[job.client](job, broker) if job.client in PROGRAMS else run_child(job)
+            figures = PROGRAMS[job.client](job, broker) if job.client in PROGRAMS else run_children(job)
         except (DeliveryFailed, replay.ReplayFailed, java.JavaFailed, subprocess.TimeoutExpired) as error:
             raise RunFailed(str(error)) from None
-        stored = broker.end_offset(topic)
+        stored = broker.stored(load, topic)
     if stored != figures["sent_total"]:
         raise RunFailed(f"{figures['sent_total']:.0f} records acknowledged, {stored} on the broker")
     if apart is not None:
@@ -73,25 +83,46 @@ def run_entry(scenario: Scenario, entry: Entry, broker: Broker, quick: bool) -> 
     return figures
 
 
-def make_job(scenario: Scenario, entry: Entry, broker: Broker, topic: str, quick: bool, idle: int) -> Job:
-    params = {**scenario.params, **entry.params}
-    if quick:
-        params["quick"] = 1.0
-    if idle:
-        params["partitions"] = float(idle)
+def make_job(
+    scenario: Scenario, entry: Entry, broker: Broker, topic: str, load: Load, quick: bool, idle: int = 0
+) -> Job:
     return Job(
         client=entry.client,
         workload=scenario.workload,
         address=broker.address,
         topic=topic,
-        value_size=scenario.value_size,
+        load=load,
         seconds=QUICK_SECONDS if quick else scenario.seconds,
         warmup_seconds=QUICK_WARMUP if quick else scenario.warmup_seconds,
         options=dict(entry.options),
-        params=params,
-        broker_pid=broker.pid,
+        params={**scenario.params, **entry.params, **({"partitions": float(idle)} if idle else {})},
+        broker_pids=broker.pids,
         mock=broker.kind == "mock",
+        quick=quick,
     )
+
+
+def run_children(job: Job) -> Figures:
+    """One process, or params["processes"] of them at once: their figures added up."""
+    count = int(job.params.get("processes", 1))
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(run_child, [job] * count))
+    return found[0] if count == 1 else together(found)
+
+
+def together(found: Sequence[Figures]) -> Figures:
+    """Rates, counts and memory add up; what is per record is weighed by the records. The broker's work is shared."""
+    records = sum(figures["acknowledged"] for figures in found)
+    added = {name: sum(figures[name] for figures in found) for name in ADDED if name in found[0]}
+    weighed = {
+        name: sum(figures[name] * figures["acknowledged"] for figures in found) / records
+        for name in found[0]
+        if name.endswith("per_million")
+    }
+    if "broker_cpu_per_million" in weighed:
+        # Each of them saw all that the broker did.
+        weighed["broker_cpu_per_million"] /= len(found)
+    return {**added, **weighed}
 
 
 def run_child(job: Job, prefix: Sequence[str] = ()) -> Figures:

@@ -2,9 +2,12 @@
 """The words scenarios are written in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-EVERYWHERE = ("mock", "kafka", "address")
+from benchmarks.compare.load import Load
+
+EVERYWHERE = ("mock", "kafka", "kafka3", "address")
 
 
 @dataclass(frozen=True)
@@ -12,8 +15,11 @@ class Entry:
     """One line of a comparison: a client with its settings.
 
     Attributes:
+        client: "module.Class" of `clients`, or a key of `runner.PROGRAMS`.
         options: the client's settings, in its own spelling.
         params: added to the scenario's.
+        load: what differs from the scenario's.
+        series, x: the line of a plot this is a point of, and where; see `Scenario.axis`.
         brokers: kinds of broker it can run on.
     """
 
@@ -21,6 +27,9 @@ class Entry:
     client: str
     options: Mapping[str, object] = field(default_factory=dict)
     params: Mapping[str, float] = field(default_factory=dict)
+    load: Mapping[str, Any] = field(default_factory=dict)
+    series: str = ""
+    x: float | None = None
     brokers: tuple[str, ...] = EVERYWHERE
 
 
@@ -50,6 +59,8 @@ class Scenario:
     Attributes:
         workload: key of `child.WORKLOADS`.
         metric: the figure the scenario is about.
+        axis: what `x` of the entries counts, when they form lines.
+        everyday: whether it runs when nobody names scenarios.
         round_trip_ms: delay of the broker's answers (mock only).
         idle_partitions: size of a second topic beside the busy one.
     """
@@ -60,10 +71,15 @@ class Scenario:
     entries: tuple[Entry, ...]
     targets: tuple[Target, ...] = ()
     metric: str = "rate"
-    value_size: int = 100
+    axis: str = ""
+    load: Load = field(default_factory=Load)
     seconds: float = 3.0
     warmup_seconds: float = 1.0
     params: Mapping[str, float] = field(default_factory=dict)
     brokers: tuple[str, ...] = EVERYWHERE
+    everyday: bool = True
     round_trip_ms: int = 0
     idle_partitions: int = 0
+
+    def load_of(self, entry: Entry) -> Load:
+        return replace(self.load, **entry.load)

@@ -1,37 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
 """The comparison itself, in its quick form: it runs, it counts, and it refuses to report what was not delivered."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import report
+from benchmarks.compare import plot, report
 from benchmarks.compare.broker import Broker, Mock
-from benchmarks.compare.cli import matching
+from benchmarks.compare.cli import chosen, known, matching
 from benchmarks.compare.result import Comparison, EntryResult, ScenarioResult
-from benchmarks.compare.runner import RunFailed, judge, run_entry, run_scenario
+from benchmarks.compare.runner import ROOT, RunFailed, judge, run_entry, run_scenario
 from benchmarks.compare.scenario import Entry, Target
-from benchmarks.compare.scenarios import CALLBACKS, PLAIN, REPLAY, SCENARIOS, THROUGHPUT_100
+from benchmarks.compare.scenarios import SCENARIOS
+from benchmarks.compare.scenarios.entries import CALLBACKS, PLAIN, REPLAY
+from benchmarks.compare.scenarios.throughput import THROUGHPUT_100
 from tools.brokers.mock import MESSAGE_TOO_LARGE, PRODUCE
 
 # Which clients take part here; the full comparison runs them all.
 ONLY = {
-    "throughput-1000": ["ours, futures", "confluent, no callbacks"],
-    "gil-hog": ["ours"],
+    "throughput-1000": ["ours, futures"],
+    "replicated-100": ["ours, callbacks"],
+    "defaults-100": ["confluent, callbacks"],
+    "defaults-1000": ["confluent, no callbacks"],
+    "gil-hog": ["ours, futures, hog"],
+    "lz4-100": ["confluent, callbacks"],
+    "zstd-100": ["confluent, callbacks"],
+    "lz4-1000": ["confluent, callbacks"],
+    "zstd-1000": ["confluent, no callbacks"],
+    "gzip-100": ["confluent, callbacks"],
+    "gzip-1000": ["confluent, no callbacks"],
+    "snappy-100": ["confluent, callbacks"],
+    "snappy-1000": ["confluent, callbacks"],
+    "flights": ["confluent, none"],
+    "weather": ["confluent, gzip"],
     "latency": ["ours", "confluent"],
+    "latency-300000": ["ours"],
     "round-trips": ["ours", "confluent, linger 0"],
+    "thread-pool": ["ours", "confluent"],
+    "partitions": ["ours, 1 partition", "ours, 10,000", "confluent, 1,000 "],
+    "threads": ["ours, 4", "confluent, 2"],
+    "processes": ["2 processes"],
+    "sizes": ["ours, 0 B", "ours, 1,000,000 B", "confluent, 1,000,000 B"],
+    "keys-headers": ["headers"],
+    "serializers": ["ours, orjson", "ours, str.encode", "confluent, json.dumps"],
     "slow-broker": ["ours"],
     "tuning-100": ["defaults", "256 KB, linger 5"],
     "tuning-1000": ["defaults"],
+    "peer-100": ["confluent, callbacks, poll() every 10,000", "aiokafka, linger 0"],
+    "peer-1000": ["confluent, no callbacks, reports"],
 }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_delivers_every_record(name: str, mock_broker: Broker) -> None:
     scenario = SCENARIOS[name]
-    result = run_scenario(scenario, matching(scenario, mock_broker, ONLY.get(name)), mock_broker, 1, True, print)
+    entries = matching(scenario, mock_broker, ONLY.get(name))
+    assert entries
+    result = run_scenario(scenario, entries, mock_broker, 1, True, print)
     assert [error for entry in result.entries for error in entry.errors] == []
     assert all(len(entry.values(scenario.metric)) == 1 for entry in result.entries)
+
+
+def test_targets_name_entries_and_scenarios_are_told_apart() -> None:
+    for scenario in SCENARIOS.values():
+        labels = [entry.label for entry in scenario.entries]
+        assert len(set(labels)) == len(labels), scenario.name
+        assert {label for target in scenario.targets for label in (target.label, *target.base)} <= set(labels)
+        assert scenario.workload in report.COLUMNS
+        assert all((entry.x is not None) == bool(scenario.axis) for entry in scenario.entries)
+
+
+def test_scenarios_are_chosen_by_pattern(mock_broker: Broker) -> None:
+    assert [scenario.name for scenario in chosen(["zstd-*"], mock_broker)] == ["zstd-100", "zstd-1000"]
+    assert {scenario.name for scenario in chosen(["*"], mock_broker)} == set(SCENARIOS)
+    everyday = {scenario.name for scenario in chosen(None, mock_broker)}
+    assert {"throughput-100", "lz4-100", "partitions"} <= everyday < set(SCENARIOS)
+    with pytest.raises(Exception, match="no scenario is called throughput-10;"):
+        known("throughput-10")
 
 
 @pytest.mark.parametrize(
@@ -58,14 +104,63 @@ def test_targets_compare_medians() -> None:
     assert not judge(Target("a", "rate", ("b",), least=4), result).reached
 
 
-def test_results_come_back_from_the_file(tmp_path: Path) -> None:
+def comparison(*scenarios: ScenarioResult) -> Comparison:
+    machine: dict[str, object] = {"cpu": "c", "cores": 2, "system": "s", "python": "p", "versions": {"v": "1"}}
+    return Comparison("2026-01-02", "python -m benchmarks compare", machine, "mock", 3, False, list(scenarios))
+
+
+@pytest.fixture
+def rates() -> ScenarioResult:
     entry = EntryResult("ours, futures", "ours", {"linger_ms": 0}, [{"rate": 2e6}, {"rate": 1e6}, {"rate": 4e6}])
     scenario = ScenarioResult("x", "rates", "throughput", "rate", [entry])
     scenario.targets.append(judge(Target("ours, futures", "rate", least=1e6), scenario))
-    machine: dict[str, object] = {"cpu": "c", "cores": 2, "system": "s", "python": "p", "versions": {"v": "1"}}
-    before = Comparison("2026-01-02", "python -m benchmarks compare", machine, "mock", 3, False, [scenario])
+    return scenario
+
+
+@pytest.fixture
+def growing() -> ScenarioResult:
+    scenario = ScenarioResult("y", "sizes", "throughput", "rate", axis="bytes")
+    for series, factor in (("ours", 3.0), ("confluent", 1.0)):
+        for size in (0, 10, 100):
+            runs = [{"rate": factor * 1e6 / (1 + size), "cpu_per_million": 1.0 + size} for _ in range(3)]
+            scenario.entries.append(EntryResult(f"{series}, {size} B", series, {}, runs, series=series, x=size))
+    return scenario
+
+
+def test_results_come_back_from_the_file(tmp_path: Path, rates: ScenarioResult, growing: ScenarioResult) -> None:
+    before = comparison(rates, growing)
     before.save(tmp_path / "deeper" / "result.json")
     after = Comparison.load(tmp_path / "deeper" / "result.json")
     assert after == before
     assert "| ours, futures | 2,000.0 (1,000.0-4,000.0) |" in report.markdown(after)
     assert "reached" in report.plain(after)
+    assert report.plain(after).endswith("\n1 of 1 wanted figures reached")
+
+
+def test_each_size_is_compared_with_the_same_size(growing: ScenarioResult) -> None:
+    headings, rows = report.tables(growing)
+    assert headings[-1] == "x confluent"
+    assert [row[-1] for row in rows] == ["3.00", "3.00", "3.00", "1.00", "1.00", "1.00"]
+
+
+def test_pictures_of_bars_and_of_lines(tmp_path: Path, rates: ScenarioResult, growing: ScenarioResult) -> None:
+    paths = plot.draw(comparison(rates, growing), tmp_path / "plots")
+    assert [path.name for path in paths] == ["x-mock.png", "x-mock.svg", "y-mock.png", "y-mock.svg"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    drawn = paths[3].read_text()
+    assert all(text in drawn for text in ("client CPU s/M", "k records/s", "confluent"))
+
+
+def test_a_missing_library_is_named_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"pip install matplotlib"):
+        plot.require()
+
+
+def test_what_is_published_can_still_be_read() -> None:
+    files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert files
+    for file in files:
+        published = Comparison.load(file)
+        assert report.plain(published)
+        assert dataclasses.asdict(published)["scenarios"]

@@ -4,6 +4,7 @@
 import os
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.compare.job import Figures
@@ -16,10 +17,12 @@ def own_cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its threads; 0 for pid 0."""
-    if not pid:
-        return 0.0
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """User and system time of processes and their threads."""
+    return sum(map(_cpu_seconds, pids))
+
+
+def _cpu_seconds(pid: int) -> float:
     # The command name may contain spaces and brackets: count from behind it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
@@ -47,9 +50,9 @@ def _status(name: str) -> int:
 class Window:
     """Wall and CPU time from its creation to `close`."""
 
-    def __init__(self, broker_pid: int):
-        self._broker_pid = broker_pid
-        self._broker = cpu_seconds(broker_pid)
+    def __init__(self, broker_pids: Sequence[int]):
+        self._broker_pids = broker_pids
+        self._broker = cpu_seconds(broker_pids)
         self._cpu = own_cpu_seconds()
         self._system = resource.getrusage(resource.RUSAGE_SELF).ru_stime
         self._caller = time.thread_time()
@@ -62,7 +65,7 @@ class Window:
         """The figures of a stretch in which `records` were acknowledged. To be called on the thread that sends."""
         seconds = self.elapsed()
         cpu = own_cpu_seconds() - self._cpu
-        broker = cpu_seconds(self._broker_pid) - self._broker
+        broker = cpu_seconds(self._broker_pids) - self._broker
         figures = {
             "acknowledged": float(records),
             "seconds": seconds,
@@ -74,6 +77,8 @@ class Window:
             figures["cpu_per_million"] = 1e6 * cpu / records
             figures["system_cpu_per_million"] = 1e6 * system / records
             figures["caller_cpu_per_million"] = 1e6 * (time.thread_time() - self._caller) / records
-        if records and self._broker_pid:
-            figures["broker_cpu_per_million"] = 1e6 * broker / records
+        if self._broker_pids:
+            figures["broker_cpu_percent"] = 100 * broker / seconds
+            if records:
+                figures["broker_cpu_per_million"] = 1e6 * broker / records
         return figures

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from benchmarks.compare import replay
 from benchmarks.compare.broker import Broker
 from benchmarks.compare.job import Job
+from benchmarks.compare.load import Load
 
 ROUNDS, SECONDS = 6, 5.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 0.5
@@ -17,17 +18,17 @@ def warm_up(broker: Broker, quick: bool, say: Callable[[str], None]) -> None:
         return
     for number in range(QUICK_ROUNDS if quick else ROUNDS):
         for value_size in (100, 1_000):
-            with broker.topic() as topic:
+            with broker.topics() as topic:
                 job = Job(
                     client="replay",
                     workload="throughput",
                     address=broker.address,
                     topic=topic,
-                    value_size=value_size,
+                    load=Load(value_size=value_size),
                     seconds=QUICK_SECONDS if quick else SECONDS,
                     warmup_seconds=0.0,
                     params={"batch_size": 256.0 * 1024},
-                    broker_pid=broker.pid,
+                    broker_pids=broker.pids,
                 )
                 rate = replay.run(job, broker)["rate"]
             say(f"warm-up {number + 1}, {value_size} B: {rate:,.0f} records/s")

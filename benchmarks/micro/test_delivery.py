@@ -15,7 +15,7 @@ pytestmark = pytest.mark.benchmark(group="delivery")
 
 @pytest.fixture(scope="module")
 def future(mock_broker: Broker) -> Iterator[Any]:
-    with mock_broker.topic() as topic, KafkaProducer(bootstrap_servers=mock_broker.address) as producer:
+    with mock_broker.topics() as topic, KafkaProducer(bootstrap_servers=mock_broker.address) as producer:
         future = producer.send(topic, b"x" * 100)
         future.get(60)
         yield future

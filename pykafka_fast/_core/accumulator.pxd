@@ -7,6 +7,7 @@ from pykafka_fast._core.csrc cimport pkf_accum, pkf_topic
 cdef class Accumulator:
     cdef pkf_accum *c      # a reference of ours; never NULL after construction
     cdef dict by_name      # str -> Topic; put-if-absent under the lock below
+    cdef object codec_of   # callable of a topic's name that returns (codec, level), or None
     cdef object lock       # threading.Lock around the making of topics
     cdef object __weakref__
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Door to the record accumulator (csrc/pkf_accum.h)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 class Accumulator:
     """Buffers of one producer: topics, partitions, batches, and the pool of memory behind them."""
@@ -19,6 +19,7 @@ class Accumulator:
         ignore_keys: bool = False,
         adaptive: bool = True,
         max_callbacks: int = 262_144,
+        codec_of: Callable[[str], tuple[int, int]] | None = None,
     ) -> None: ...
     def topic(self, name: str) -> Topic:
         """The handle of a topic, made on first use."""

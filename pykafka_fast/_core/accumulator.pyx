@@ -11,6 +11,7 @@ from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
     PKF_E_TIMEOUT,
+    PKF_NONE,
     pkf_accum,
     pkf_accum_close,
     pkf_accum_close_delivery,
@@ -40,6 +41,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_topic_new,
     pkf_topic_place,
     pkf_topic_set_ceiling,
+    pkf_topic_set_codec,
     pkf_topic_set_route,
 )
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, let_go
@@ -72,6 +74,7 @@ cdef class Accumulator:
     def __cinit__(
         self, *, buffer_memory, batch_size, batch_max_size, max_request_size, linger_ms, delivery_timeout_ms,
         partitioner="sticky", ignore_keys=False, adaptive=True, max_callbacks=262_144,
+        codec_of=None,
     ):
         cdef pkf_accum_config config
         config.buffer_memory = buffer_memory
@@ -84,11 +87,14 @@ cdef class Accumulator:
         config.ignore_keys = ignore_keys
         config.adaptive = adaptive
         config.max_cookies = max_callbacks
+        config.codec = PKF_NONE
+        config.codec_level = 0
         self.c = pkf_accum_new(&config)
         if self.c == NULL:
             raise MemoryError("no memory, or no file descriptor left, for a new producer")
         said[<uintptr_t> self.c] = set()
         self.by_name = {}
+        self.codec_of = codec_of
         self.lock = threading.Lock()
 
     def __dealloc__(self):
@@ -287,6 +293,9 @@ cdef Topic make_topic(Accumulator accumulator, str name):
         raise MemoryError
     topic.accumulator = accumulator
     topic.name = name
+    if accumulator.codec_of is not None:
+        codec, level = accumulator.codec_of(name)
+        pkf_topic_set_codec(topic.c, codec, level)
     return topic
 
 
@@ -296,6 +305,8 @@ cdef dict topic_counters(Topic topic):
         "bytes_sent": topic.c.counters.bytes_sent,
         "records_retried": topic.c.counters.records_retried,
         "records_failed": topic.c.counters.records_failed,
+        "raw_bytes": topic.c.counters.raw_bytes,
+        "packed_bytes": topic.c.counters.packed_bytes,
     }
 
 

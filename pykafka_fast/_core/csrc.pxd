@@ -218,6 +218,8 @@ cdef extern from "pkf_accum.h" nogil:
         int partitioner
         int ignore_keys
         int adaptive
+        pkf_codec codec
+        int32_t codec_level
         uint32_t max_cookies
     ctypedef struct pkf_partition:
         pkf_topic *topic
@@ -227,6 +229,8 @@ cdef extern from "pkf_accum.h" nogil:
         uint64_t bytes_sent
         uint64_t records_retried
         uint64_t records_failed
+        uint64_t raw_bytes
+        uint64_t packed_bytes
     ctypedef struct pkf_topic:
         pkf_topic *next
         char *name
@@ -285,6 +289,7 @@ cdef extern from "pkf_topic.h" nogil:
     void pkf_topic_forget(pkf_topic *topic) noexcept
     int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size) noexcept
     void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) noexcept
+    void pkf_topic_set_codec(pkf_topic *topic, pkf_codec codec, int32_t level) noexcept
 
 cdef extern from "pkf_completion.h" nogil:
     pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bint delivered, int64_t slice_ns) noexcept
@@ -373,6 +378,7 @@ cdef extern from "pkf_round.h" nogil:
         int16_t acks
         bint idempotent
         int32_t max_in_flight
+        int32_t workers
         int64_t request_timeout_ns
         int64_t idle_timeout_ns
         int64_t pace_ns
@@ -400,6 +406,10 @@ cdef extern from "pkf_round.h" nogil:
         uint64_t records_sent
         uint64_t batches
         uint64_t batch_bytes
+        uint64_t raw_bytes
+        uint64_t packed_bytes
+        uint64_t packing_ns
+        uint64_t incompressible
         uint64_t requests
         uint64_t request_bytes
         uint64_t responses

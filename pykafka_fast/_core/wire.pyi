@@ -85,6 +85,7 @@ class Wire:
         patience_ms: float,
         receive_max: int,
         pace_ms: float = 0,
+        workers: int = 0,
     ) -> None: ...
     def start(self) -> None: ...
     def fileno(self) -> int:

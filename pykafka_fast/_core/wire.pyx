@@ -190,7 +190,7 @@ cdef class Wire:
 
     def __cinit__(
         self, Accumulator accumulator not None, *, str client_id not None, acks, idempotent, max_in_flight,
-        request_timeout_ms, idle_timeout_ms, patience_ms, receive_max, pace_ms=0,
+        request_timeout_ms, idle_timeout_ms, patience_ms, receive_max, pace_ms=0, workers=0,
     ):
         cdef pkf_wire_config config
         encoded = client_id.encode("utf-8")
@@ -200,6 +200,7 @@ cdef class Wire:
         config.acks = acks
         config.idempotent = idempotent
         config.max_in_flight = max_in_flight
+        config.workers = workers
         config.request_timeout_ns = request_timeout_ms * 1_000_000
         config.idle_timeout_ns = idle_timeout_ms * 1_000_000 if idle_timeout_ms > 0 else PKF_NEVER
         config.patience_ns = <long long> (patience_ms * 1_000_000)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.reference import varint
+from tests.reference.compression import decompress
 
 
 class Record(NamedTuple):
@@ -86,6 +87,7 @@ TAIL = struct.Struct(">hiqqqhii")
 
 
 def encode_batch(batch: Batch) -> bytes:
+    assert batch.attributes & 7 == 0, "no two compressors write the same bytes"
     base_timestamp = batch.records[0].timestamp
     tail = TAIL.pack(
         batch.attributes,
@@ -107,8 +109,7 @@ def decode_batch(data: bytes) -> Batch:
     tail = data[21:]
     assert crc == crc32c(tail)
     attributes, last, base_timestamp, highest, producer_id, epoch, sequence, count = TAIL.unpack_from(tail)
-    assert attributes & 7 == 0, "compressed"
-    rest = tail[TAIL.size :]
+    rest = decompress(attributes & 7, tail[TAIL.size :])
     records = []
     for i in range(count):
         record, offset_delta, rest = decode_record(rest, base_timestamp)

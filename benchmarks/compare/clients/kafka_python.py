@@ -2,7 +2,6 @@
 """kafka-python."""
 
 from collections.abc import Callable
-from itertools import repeat
 from typing import Any
 
 from kafka import KafkaProducer  # type: ignore[import-untyped]
@@ -10,6 +9,7 @@ from kafka.net.connection import KafkaConnection  # type: ignore[import-untyped]
 
 from benchmarks.compare.clients.client import TIMEOUT, Client, Pending
 from benchmarks.compare.job import Job
+from benchmarks.compare.records import Records
 
 
 def limit_api_versions() -> None:
@@ -24,19 +24,23 @@ def limit_api_versions() -> None:
 
 
 class Futures(Client):
-    def __init__(self, job: Job):
-        super().__init__(job)
-        if job.mock:
-            limit_api_versions()
-        self._producer = KafkaProducer(
-            bootstrap_servers=job.address, acks="all", enable_idempotence=True, **job.options
-        )
+    def __init__(self, job: Job, records: Records, producer: Any = None):
+        super().__init__(job, records, producer)
         self._pending = Pending()
         self._sent = 0
 
+    def connect(self, job: Job) -> Any:
+        if job.mock:
+            limit_api_versions()
+        return KafkaProducer(bootstrap_servers=job.address, **job.options)
+
     def burst(self, count: int) -> None:
-        send, topic, value = self._producer.send, self.topic, self.value
-        futures = [send(topic, value) for _ in repeat(None, count)]
+        send, topic = self.producer.send, self.topic
+        records = self.records.take(count)
+        if self.records.keyed:
+            futures = [send(name, value, key) for name, key, value in records]
+        else:
+            futures = [send(topic, value) for value in records]
         for future in futures:
             self._sent += 1
             self._pending.add(self._sent, future)
@@ -45,19 +49,19 @@ class Futures(Client):
         return self._pending.settled()
 
     def drain(self) -> None:
-        self._producer.flush(TIMEOUT)
+        self.producer.flush(TIMEOUT)
         self._pending.expect(self._sent)
 
     def send_then(self, arrived: Callable[[object], None]) -> None:
-        self._producer.send(self.topic, self.value).add_callback(lambda metadata: arrived(None)).add_errback(arrived)
+        self.producer.send(self.topic, self.value).add_callback(lambda metadata: arrived(None)).add_errback(arrived)
 
     def round_trip(self) -> None:
-        self._producer.send(self.topic, self.value).get(TIMEOUT)
+        self.producer.send(self.topic, self.value).get(TIMEOUT)
 
     def touch(self, topic: str, partitions: int) -> None:
-        futures = [self._producer.send(topic, self.value, partition=partition) for partition in range(partitions)]
+        futures = [self.producer.send(topic, self.value, partition=partition) for partition in range(partitions)]
         for future in futures:
             future.get(TIMEOUT)
 
     def close(self) -> None:
-        self._producer.close(TIMEOUT)
+        self.producer.close(TIMEOUT)

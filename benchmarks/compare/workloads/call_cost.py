@@ -3,7 +3,6 @@
 
 import time
 from collections.abc import Callable
-from itertools import repeat
 from statistics import median
 
 from benchmarks.compare import usage
@@ -22,13 +21,13 @@ def empty(topic: str, value: bytes, key: object) -> None:
 def run(client: Client, job: Job) -> Figures:
     """Bursts of both in turns, everything acknowledged before each; nanoseconds per call, loop included."""
     sent = warm_up(client, job)
-    window = usage.Window(job.broker_pid)
+    window = usage.Window(job.broker_pids)
     sends: list[float] = []
     empties: list[float] = []
     deadline = time.perf_counter() + job.seconds
     while time.perf_counter() < deadline or len(sends) < 5:
         client.drain()
-        empties.append(timed(lambda: loop_empty(client.topic, client.value)))
+        empties.append(timed(lambda: loop_empty(client.topic, client.records.take(CALLS))))
         sends.append(timed(lambda: client.burst(CALLS)))
     client.drain()
     calls = CALLS * len(sends)
@@ -46,7 +45,7 @@ def timed(action: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def loop_empty(topic: str, value: bytes) -> None:
+def loop_empty(topic: str, values: list[bytes]) -> None:
     call = empty
-    for _ in repeat(None, CALLS):
+    for value in values:
         call(topic, value, None)

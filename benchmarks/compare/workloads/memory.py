@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resident memory: of a producer whose broker is slower than the caller, and of partitions that are idle."""
+"""A producer whose broker is slower than the caller, and partitions that are idle. Memory is what counts here."""
 
 import gc
 import time
-from collections.abc import Callable
 
 from benchmarks.compare import usage
 from benchmarks.compare.clients.client import Client
@@ -11,23 +10,15 @@ from benchmarks.compare.job import Figures, Job
 from benchmarks.compare.workloads.throughput import send_for, warm_up
 
 
-def run_slow_broker(start: Callable[[], Client], job: Job) -> Figures:
-    """Send as fast as the client takes it; peak_over_start is what the producer added to the interpreter."""
-    gc.collect()
-    before = usage.resident_bytes()
-    usage.reset_peak_resident()
-    client = start()
+def run_slow_broker(client: Client, job: Job) -> Figures:
+    """Send as fast as the client takes it."""
     client.burst(1)
     client.drain()
-    window = usage.Window(job.broker_pid)
+    window = usage.Window(job.broker_pids)
     sent = send_for(client, job.seconds, burst=100)
-    peak = usage.peak_resident_bytes()
     client.drain()
     figures = window.close(sent)
-    client.close()
     figures["sent_total"] = float(1 + sent)
-    figures["peak_rss"] = float(peak)
-    figures["peak_over_start"] = float(peak - before)
     return figures
 
 
@@ -44,7 +35,7 @@ def run_idle_partitions(client: Client, job: Job) -> Figures:
     before = settled_resident()
     client.touch(f"{job.topic}-idle", partitions)
     after = settled_resident()
-    window = usage.Window(job.broker_pid)
+    window = usage.Window(job.broker_pids)
     more = send_for(client, job.seconds)
     client.drain()
     figures = window.close(more)
@@ -52,7 +43,6 @@ def run_idle_partitions(client: Client, job: Job) -> Figures:
     figures["rate_kept"] = figures["rate"] / alone
     figures["bytes_per_partition"] = (after - before) / partitions
     figures["sent_total"] = float(sent + more)
-    figures["peak_rss"] = float(usage.peak_resident_bytes())
     return figures
 
 
