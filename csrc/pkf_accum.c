@@ -128,13 +128,6 @@ static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size) {
     return (uint32_t)(hint > PKF_SLAB_MIN_SIZE ? hint : PKF_SLAB_MIN_SIZE);
 }
 
-uint32_t pkf_accum_expect_locked(pkf_accum *accum, pkf_partition *partition, uint64_t size) {
-    uint32_t before = partition->slab_hint;
-    uint32_t hint = next_hint(accum, partition->topic, size < SIZE_MAX / 2 ? (size_t)size / 2 : SIZE_MAX / 4);
-    if (hint > before) partition->slab_hint = hint;
-    return before;
-}
-
 // Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready;
 // E_EXHAUSTED: there will never be one.
 static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted) {
@@ -214,7 +207,9 @@ static pkf_status reserve_cookie(pkf_accum *accum, pkf_batch *batch) {
 static pkf_status open_batch_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append,
                                     size_t record_size) {
     size_t need = PKF_BATCH_HEADER + record_size;
-    size_t size = partition->slab_hint > need ? partition->slab_hint : need;
+    size_t hint = append->expected ? next_hint(accum, partition->topic, append->expected / 2) : 0;
+    if (hint < partition->slab_hint) hint = partition->slab_hint;
+    size_t size = hint > need ? hint : need;
     if (pkf_pool_round(size) > accum->config.buffer_memory) size = need;
     pkf_slab *slab = append->slab;
     if (slab == NULL || slab->size < need) {

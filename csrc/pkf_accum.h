@@ -174,6 +174,7 @@ typedef struct pkf_append {
     pkf_slab *slab;  // in: a slab the caller holds, or NULL. out: one the caller must release, or NULL
     bool wait_lock;  // without the GIL: wait for the lock; with it: E_BUSY
     bool unbudgeted; // appended by the delivery thread, which must not wait for what only it can free
+    size_t expected; // bytes that will follow in the partition, 0 unknown: how large a batch is opened
     bool may_grow;   // false: close a batch that would have to grow rather than ask for a slab
     bool sticky;     // set by append: the sticky choice places it
     // out
@@ -219,9 +220,6 @@ void pkf_partition_close_tail_locked(pkf_partition *partition);
 // those of pkf_accum_append(), E_BUSY: the sticky choice has moved. *look: pkf_accum_touch() is due, whatever the answer.
 PKF_MUST_USE pkf_status pkf_accum_ready_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append,
                                                uint32_t *body_len, bool *look);
-// So many bytes are to come for the partition: should a batch be opened now, let it be large enough at once. Returns what
-// to put into slab_hint afterwards.
-uint32_t pkf_accum_expect_locked(pkf_accum *accum, pkf_partition *partition, uint64_t size);
 // Then: bytes up to which that batch may be filled without asking again.
 size_t pkf_accum_room_locked(const pkf_batch *batch);
 // Last: records were written to the tail, of which `before` bytes were in use.

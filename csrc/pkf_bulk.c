@@ -115,6 +115,15 @@ static int64_t timestamp_of(const pkf_range *range, int32_t row) {
     return range->timestamps ? range->timestamps[row] : range->timestamp;
 }
 
+// What is left of the rows, in the partition of the next one: all of it if it goes there, else a fair share.
+static size_t expected_bytes(const pkf_bulk *bulk) {
+    const pkf_rows *rows = &bulk->rows;
+    bool scattered = rows->partitions || (rows->partition < 0 && !bulk->append.sticky);
+    int64_t count = scattered ? atomic_load_explicit(&bulk->topic->partition_count, memory_order_relaxed) : 1;
+    int64_t left = rows->count - bulk->taken;
+    return (size_t)((double)rows->bytes * (double)left / (double)rows->count / (double)(count > 0 ? count : 1));
+}
+
 static void describe(pkf_bulk *bulk, int32_t i) {
     const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
     bulk->append.key = bulk->keys[i];
@@ -122,6 +131,7 @@ static void describe(pkf_bulk *bulk, int32_t i) {
     bulk->append.headers = list->headers;
     bulk->append.header_count = list->count;
     bulk->append.timestamp = timestamp_of(bulk->range, bulk->range->count);
+    bulk->append.expected = expected_bytes(bulk);
 }
 
 // Rows of the block from i on, before `end`, as far as they fit into the open batch, which has room for the first.
@@ -155,9 +165,7 @@ static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *p
                               bool *look) {
     uint32_t body;
     describe(bulk, i);
-    uint32_t hint = pkf_accum_expect_locked(accum, partition, expected(bulk));
     pkf_status status = pkf_accum_ready_locked(accum, partition, &bulk->append, &body, look);
-    if (partition->slab_hint <= hint || status == PKF_OK) partition->slab_hint = hint;
     if (status) return status;
     pkf_batch *batch = partition->tail;
     uint32_t before = batch->used;

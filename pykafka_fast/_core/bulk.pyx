@@ -125,6 +125,7 @@ cdef class Bulk:
         while self.next < self.values.length or self.loaded:
             if not self.loaded:
                 open_piece(self, self.next)
+                self.rows.bytes = self.bytes * self.rows.count // self.values.length
                 pkf_bulk_set_rows(self.c, &self.rows)
                 self.next += self.rows.count
                 self.loaded = True

@@ -268,6 +268,7 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_slab *slab
         bint wait_lock
         bint unbudgeted
+        size_t expected
         bint may_grow
         pkf_slot *slot
         size_t need

@@ -67,6 +67,7 @@ cdef extern from "pkf_bulk.h" nogil:
         pkf_header_list headers
         int32_t partition
         int32_t count
+        int64_t bytes
     ctypedef struct pkf_bulk:
         bint wait
         int32_t partition

@@ -252,6 +252,7 @@ cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) no
     append.header_count = 0
     append.callback = NULL
     append.slab = NULL
+    append.expected = 0
     append.wake = False
     append.unbudgeted = False
 
