@@ -3,6 +3,8 @@
 // Everything at once: eight threads that append through a pool too small for them, two brokers that lie, a sender that
 // decides about what comes back, and a delivery thread. At the end the ledger of the brokers is held against the futures.
 #include "cluster.h"
+
+#include "pkf_bulk.h"
 #include "rig.h"
 
 enum { THREADS = 8, TRIES = 30 };
@@ -182,11 +184,54 @@ static pkf_status append_one(int thread, int number, uint64_t *random) {
     return status;
 }
 
+enum { ROWS = 40, ROW_SIZE = 150 };
+
+// The same for up to ROWS records at once; *count of them were taken.
+static pkf_status append_rows(int thread, int number, int *count, uint64_t *random) {
+    uint8_t data[ROWS][ROW_SIZE];
+    pkf_range range;
+    pkf_bulk bulk;
+    pkf_rows rows = {.partition = -1, .headers = {.size = -1}, .bytes = ROWS * ROW_SIZE};
+    pkf_status status = PKF_E_BUSY;
+    uint32_t overall = (uint32_t)(thread * now->records + number);
+    rows.count = now->records - number < ROWS ? now->records - number : ROWS;
+    rows.values = (pkf_column){.kind = PKF_COLUMN_FIXED, .width = ROW_SIZE, .data = data[0]};
+    if (harness_below(random, 2)) // each fifth goes together
+        rows.keys = (pkf_column){.kind = PKF_COLUMN_FIXED,
+                                 .width = 1,
+                                 .data = (const uint8_t *)"aaaaabbbbbcccccddddd"
+                                                          "aaaaabbbbbcccccddddd"};
+    for (int i = 0; i < rows.count; i++) {
+        uint32_t head[3] = {(uint32_t)thread, (uint32_t)(number + i), overall + (uint32_t)i};
+        for (size_t k = 0; k < ROW_SIZE; k++) data[i][k] = (uint8_t)(head[2] + (uint32_t)k);
+        memcpy(data[i], head, sizeof head);
+    }
+    pkf_range_init(&range, rows.count, 1700000000000);
+    pkf_bulk_init(&bulk, r.topic, &range, PEER_WAIT_MS * RIG_MS);
+    pkf_bulk_set_rows(&bulk, &rows);
+    for (bulk.wait = false; status == PKF_E_BUSY || status == PKF_E_PARTIAL; bulk.wait = true)
+        status = pkf_bulk_append(r.accum, &bulk, RIG_MS);
+    pkf_bulk_end(r.accum, &bulk);
+    *count = range.count;
+    for (int i = 0; i < range.count; i++) {
+        fate *f = &fates[overall + (uint32_t)i];
+        const pkf_run *run = pkf_range_run(&range, i);
+        f->slot = (pkf_slot){.batch = run->batch, .index = run->first + (i - run->row)};
+        pkf_batch_ref(run->batch);
+        f->appended = true;
+        f->delivered = -1;
+    }
+    pkf_range_clear(&range);
+    return status;
+}
+
 static void *append_all(void *argument) {
     int thread = (int)(intptr_t)argument;
     uint64_t random = seed + (uint64_t)thread * 7919;
-    for (int i = 0; i < now->records; i++) {
-        pkf_status status = append_one(thread, i, &random);
+    for (int i = 0, count = 1; i < now->records; i += count) {
+        count = 1;
+        pkf_status status =
+            harness_below(&random, 30) ? append_one(thread, i, &random) : append_rows(thread, i, &count, &random);
         if (status == PKF_E_CLOSED && now->abort) break;
         CHECK_INT(status, PKF_OK);
         if (status != PKF_OK) break;
