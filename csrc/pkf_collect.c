@@ -7,8 +7,7 @@
 #include "pkf_topic.h"
 
 #define NETWORK_EXCEPTION 13
-#define FIRST_WITH_ZSTD 7 // version of Produce
-#define MAX_UNRESOLVED 5  // the batches per partition and producer whose sequences a broker remembers
+#define MAX_UNRESOLVED 5 // the batches per partition and producer whose sequences a broker remembers
 
 pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id) {
     int32_t index = pkf_wire_node_index(wire, id);
@@ -240,7 +239,7 @@ void pkf_wire_remember_size_locked(pkf_partition *partition, const pkf_batch *ba
 static pkf_batch *take_head(const pkf_conn *conn, pkf_partition *partition, size_t room, bool *no_room) {
     pthread_mutex_lock(&partition->lock);
     pkf_batch *batch = partition->head;
-    *no_room = batch && pkf_conn_charge(conn, batch->used, batch->count) > room;
+    *no_room = batch && pkf_conn_charge(conn, batch) > room;
     if (*no_room) batch = NULL;
     if (batch) {
         if (!batch->closed) pkf_partition_close_tail_locked(partition);
@@ -335,7 +334,7 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
             pkf_wire_evaluate(wire, partition);
             continue;
         }
-        if (batch->codec == PKF_ZSTD && node->conn->version < FIRST_WITH_ZSTD) {
+        if (!pkf_produce_takes(node->conn->version, partition->topic->codec)) {
             pkf_wire_refuse_codec(wire, batch);
             pkf_wire_evaluate(wire, partition);
             continue;
@@ -346,7 +345,7 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
         batch->in_request = true;
         partition->left_ns = wire->now;
         atomic_fetch_add(&partition->in_flight, 1);
-        size_t charge = pkf_conn_charge(node->conn, batch->used, batch->count);
+        size_t charge = pkf_conn_charge(node->conn, batch);
         room -= charge < room ? charge : room;
         if (count && batches[count - 1]->partition->topic != partition->topic) sorted = false;
         batches[count++] = batch;

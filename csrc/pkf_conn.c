@@ -38,6 +38,8 @@ void pkf_conn_free(pkf_conn *conn) {
     conn->transport->close(conn->transport_self);
     pkf_request_free(&conn->out);
     free(conn->message_sets);
+    free(conn->plain_set);
+    pkf_codec_state_free(conn->codecs);
     free(conn->ring);
     free(conn->in);
     free(conn);
@@ -76,25 +78,58 @@ static pkf_status describe(pkf_inflight *request, pkf_request_batch *parts, pkf_
     return PKF_OK;
 }
 
+static pkf_status make_at_least(uint8_t **memory, size_t *have, size_t wanted) {
+    if (*have >= wanted) return PKF_OK;
+    uint8_t *larger = realloc(*memory, wanted);
+    if (larger == NULL) return PKF_E_NOMEM;
+    *memory = larger;
+    *have = wanted;
+    return PKF_OK;
+}
+
+// Room for these batches as message sets, and for the largest of them before it is compressed.
+static pkf_status make_sets_room(pkf_conn *conn, pkf_batch **batches, int32_t count) {
+    size_t room = 0, plain = 0;
+    for (int32_t i = 0; i < count; i++) {
+        pkf_codec codec = batches[i]->partition->topic->codec;
+        size_t most = pkf_conn_charge(conn, batches[i]);
+        if (codec != PKF_NONE && most > plain) plain = most;
+        room += codec == PKF_NONE ? most : pkf_legacy_wrap_bound(codec, most);
+    }
+    if (plain && conn->codecs == NULL && (conn->codecs = pkf_codec_state_new()) == NULL) return PKF_E_NOMEM;
+    pkf_status status = make_at_least(&conn->plain_set, &conn->plain_set_room, plain);
+    return status ? status : make_at_least(&conn->message_sets, &conn->message_sets_room, room);
+}
+
+static pkf_status write_message_set(pkf_conn *conn, const pkf_batch *batch, uint8_t *dst, size_t *size) {
+    const pkf_topic *topic = batch->partition->topic;
+    int magic = pkf_produce_magic(conn->version);
+    uint8_t *copy, *to = topic->codec == PKF_NONE ? dst : conn->plain_set;
+    pkf_span records;
+    pkf_status status = pkf_batch_unpack(batch, conn->codecs, &copy, &records);
+    if (status) return status;
+    status = pkf_legacy_write(records, batch->count, batch->base_timestamp, magic, to, size);
+    free(copy);
+    if (status || topic->codec == PKF_NONE) return status;
+    pkf_span set = {to, *size};
+    status = pkf_legacy_wrap(conn->codecs, topic->codec, topic->codec_level, set, batch->count, batch->max_timestamp,
+                             magic, dst, size);
+    if (status == PKF_OK && *size >= set.len) {
+        memcpy(dst, set.base, set.len);
+        *size = set.len;
+    }
+    return status;
+}
+
 // The batches as message sets, in memory that the connection keeps: one request is written at a time.
 static pkf_status down_convert(pkf_conn *conn, pkf_request_batch *parts, pkf_batch **batches, int32_t count) {
-    size_t room = 0, size;
-    for (int32_t i = 0; i < count; i++) room += pkf_legacy_bound(batches[i]->used, batches[i]->count);
-    if (conn->message_sets_room < room) {
-        uint8_t *larger = realloc(conn->message_sets, room);
-        if (larger == NULL) return PKF_E_NOMEM;
-        conn->message_sets = larger;
-        conn->message_sets_room = room;
+    pkf_status status = make_sets_room(conn, batches, count);
+    size_t used = 0, size = 0;
+    for (int32_t i = 0; i < count && status == PKF_OK; i++, used += size) {
+        status = write_message_set(conn, batches[i], conn->message_sets + used, &size);
+        parts[i].bytes = (pkf_span){conn->message_sets + used, size};
     }
-    uint8_t *at = conn->message_sets;
-    for (int32_t i = 0; i < count; i++, at += size) {
-        pkf_span records = {batches[i]->slab->base + PKF_BATCH_HEADER, batches[i]->used - PKF_BATCH_HEADER};
-        pkf_status status = pkf_legacy_write(records, batches[i]->count, batches[i]->base_timestamp,
-                                             pkf_produce_magic(conn->version), at, &size);
-        if (status) return status;
-        parts[i].bytes = (pkf_span){at, size};
-    }
-    return PKF_OK;
+    return status;
 }
 
 static pkf_status frame_parts(pkf_conn *conn, pkf_inflight *request, pkf_batch **batches, pkf_request_batch *parts) {

@@ -50,8 +50,11 @@ typedef struct pkf_conn {
     pkf_request out;
     uint8_t *message_sets; // malloc: what `out` carries instead of the batches to a broker before 0.11
     size_t message_sets_room;
-    int iov_next; // first entry of out.iov with bytes left
-    bool writing; // out has bytes left
+    uint8_t *plain_set; // malloc: one of them before it is compressed
+    size_t plain_set_room;
+    pkf_codec_state *codecs; // NULL until a message set was compressed
+    int iov_next;            // first entry of out.iov with bytes left
+    bool writing;            // out has bytes left
     pkf_inflight *ring;
     int32_t ring_first, ring_count;
     uint8_t *in;
@@ -66,15 +69,18 @@ pkf_conn *pkf_conn_new(const pkf_transport *transport, void *transport_self, int
 // Closes the transport. Requests in flight must have been taken out.
 void pkf_conn_free(pkf_conn *conn);
 
-// Bytes that a batch adds to a request at most: of these, as they are in its slab, and so many records.
-static inline size_t pkf_conn_charge(const pkf_conn *conn, size_t used, int32_t count) {
-    return pkf_produce_magic(conn->version) < 2 ? pkf_legacy_bound(used, count) : used;
+// Bytes that a batch adds to a request at most. A message set is compressed when it is framed, so it counts as it is before.
+static inline size_t pkf_conn_charge(const pkf_conn *conn, const pkf_batch *batch) {
+    if (pkf_produce_magic(conn->version) == 2) return batch->used;
+    size_t used = batch->codec == PKF_NONE ? batch->used : PKF_BATCH_HEADER + (size_t)batch->raw_size;
+    return pkf_legacy_bound(used, batch->count);
 }
 
 bool pkf_conn_can_send(const pkf_conn *conn); // a place in flight is free and nothing is half written
 
 // Frame a request of these sealed batches, grouped by topic. Not OK: nothing is in flight. For a broker that takes
-// message sets none of them may have headers.
+// message sets none of them may have headers, or be of a topic with zstd; those of a topic with another codec are compressed
+// here, unless that makes them no smaller.
 PKF_MUST_USE pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, int64_t now_ns);
 
 // Write what the socket takes. OK: all gone; E_PARTIAL: wait until writable; E_SYSTEM: lost, *error is the errno.

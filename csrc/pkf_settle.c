@@ -285,11 +285,10 @@ void pkf_wire_refuse_headers(pkf_wire *wire, pkf_batch *batch) {
 }
 
 void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch) {
-    pkf_wire_resolve(
-        wire, batch, UNSUPPORTED_COMPRESSION_TYPE,
-        "the batch is compressed with zstd, which the broker that leads its partition is too old for (it needs "
-        "Kafka 2.1): choose another compression_type",
-        may_be_written(batch));
+    pkf_wire_resolve(wire, batch, UNSUPPORTED_COMPRESSION_TYPE,
+                     "the topic is compressed with zstd, which the broker that leads the partition is too old for (it "
+                     "needs Kafka 2.1): choose another compression_type, or one for the topic in compression_by_topic",
+                     may_be_written(batch));
 }
 
 static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition) {

@@ -12,12 +12,11 @@ from ._core.wire import Wire
 from .metadata import MetadataCache
 from .metrics import CounterSample, NodeCounters, TopicCounters
 
-_BATCH_HEADER = 61  # bytes
-
 # Names in the wire's counters that the sample spells differently.
 _SPELLED = {
     "request_latency_ns": "request_latency_ns_sum",
     "queue_time_ns": "queue_time_ns_sum",
+    "raw_bytes": "record_bytes",
     "throttle_ms": "throttle_ms_sum",
     "connections": "connection_count",
 }
@@ -39,6 +38,7 @@ def _topics(accumulator: Accumulator, send_errors: Mapping[str, int]) -> dict[st
         failed = counters["records_failed"] + send_errors.get(name, 0)
         topics[name] = TopicCounters(
             records_sent=counters["records_sent"], batch_bytes=counters["bytes_sent"],
+            record_bytes=counters["raw_bytes"], packed_bytes=counters["packed_bytes"],
             records_retried=counters["records_retried"], records_failed=failed)
     return topics
 
@@ -53,7 +53,6 @@ def sample(accumulator: Accumulator, wire: Wire, metadata: MetadataCache,
     pool = accumulator.pool_stats()
     counters = _spelled(wire.counters(), _SPELLED)
     updated = metadata.last_success_ns
-    counters["record_bytes"] = counters["batch_bytes"] - _BATCH_HEADER * counters["batches"]
     counters["records_failed"] += sum(send_errors.values())
     counters |= {
         "buffer_total": pool["budget"],

@@ -43,7 +43,8 @@ class TopicCounters(TypedDict, total=False):
 
     records_sent: int
     batch_bytes: int
-    batch_bytes_uncompressed: int
+    record_bytes: int
+    packed_bytes: int
     records_retried: int
     records_failed: int
 
@@ -72,13 +73,15 @@ class CounterSample(TypedDict, total=False):
     """
 
     records_sent: int  # each attempt counts
-    record_bytes: int  # of those records, encoded, without batch headers
+    record_bytes: int  # of those records, encoded, without batch headers and before compression
+    packed_bytes: int  # of the same as they were sent; equal to record_bytes if missing
     record_size_max: int
     records_retried: int
     records_failed: int
     batches: int
     batch_bytes: int  # as sent
-    batch_bytes_uncompressed: int  # equal to batch_bytes if missing
+    packing_ns: int  # spent in codecs, all threads together
+    incompressible: int  # batches sent uncompressed because a codec made them no smaller
     batch_size_max: int
     batches_retried: int
     splits: int
@@ -143,9 +146,9 @@ class _Span:
         return max((float(sample.get(key, 0)) for sample in self._samples[1:]), default=0.0) / scale
 
     def compression(self) -> float:
-        """Bytes sent per byte before compression; 1 without compression, 0 if nothing was sent."""
-        plain = self.delta("batch_bytes_uncompressed") or self.delta("batch_bytes")
-        return self.delta("batch_bytes") / plain if plain > 0 else 0.0
+        """Bytes of records sent per byte before compression; 1 without compression, 0 if nothing was sent."""
+        plain = self.delta("record_bytes")
+        return (self.delta("packed_bytes") or plain) / plain if plain > 0 else 0.0
 
 
 _NS_PER_MS = 1e6
@@ -156,7 +159,7 @@ _PRODUCER_RATES = (
     ("byte", "batch_bytes"), ("batch-split", "splits"), ("batch-retry", "batches_retried"), ("request", "requests"),
     ("response", "responses"), ("outgoing-byte", "request_bytes"), ("incoming-byte", "response_bytes"),
     ("connection-creation", "connections_created"), ("connection-close", "connections_closed"),
-    ("buffer-exhausted", "buffer_exhausted"),
+    ("buffer-exhausted", "buffer_exhausted"), ("batch-incompressible", "incompressible"),
 )
 _TOPIC_RATES = (
     ("record-send", "records_sent"), ("record-retry", "records_retried"), ("record-error", "records_failed"),
@@ -204,6 +207,7 @@ def _producer_metrics(span: _Span) -> dict[str, float]:
         "record-queue-time-max": span.peak("queue_time_ns_max", _NS_PER_MS),
         "records-per-request-avg": span.mean("records_sent", "requests"),
         "compression-rate-avg": span.compression(),
+        "compression-time-ns-total": span.total("packing_ns"),
         "network-io-rate": span.rate("requests") + span.rate("responses"),
         "network-io-total": span.total("requests") + span.total("responses"),
         "bufferpool-wait-ratio": span.rate("buffer_wait_ns") / 1e9,

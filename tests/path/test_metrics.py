@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from pykafka_fast import KafkaProducer
 from pykafka_fast.testing import EmbeddedBroker
+from pykafka_fast.testing.batch import HEADER_SIZE
+from pykafka_fast.testing.records import payload
 from tests.path.conftest import Make
 
 
@@ -66,6 +69,39 @@ def test_figures_agree_with_the_broker(broker: EmbeddedBroker, make: Make) -> No
     assert figures["buffer-total-bytes"] == figures["buffer-available-bytes"] == producer.config["buffer_memory"]
 
 
+def sizes(broker: EmbeddedBroker, topic: str) -> tuple[int, int]:
+    """Bytes of the records in a topic's batches, as they came and decompressed."""
+    batches = broker.batches(topic)
+    return (sum(len(batch.data) - HEADER_SIZE for batch in batches),
+            sum(len(payload(batch.header, batch.data)) for batch in batches))
+
+
+def test_compression_agrees_with_the_broker(start_broker: Any, make: Make) -> None:
+    broker = start_broker(topics={"text": 1, "noise": 1, "plain": 1})
+    producer = make(broker, compression_type="zstd", compression_by_topic={"plain": "none"}, linger_ms=20)
+    for i in range(2000):
+        producer.send("text", b"%d: what compresses well compresses well" % i)
+        producer.send("plain", bytes(40))
+        if i % 100 == 0:
+            producer.send("noise", random.randbytes(2000))
+    producer.flush(timeout=20)
+    assert {batch.header.codec for batch in broker.batches("text")} == {4}
+    assert {batch.header.codec for batch in [*broker.batches("noise"), *broker.batches("plain")]} == {0}
+    packed, plain = map(sum, zip(*(sizes(broker, topic) for topic in ("text", "noise", "plain")), strict=True))
+    figures = of(producer)
+    assert figures["compression-rate-avg"] == pytest.approx(packed / plain)
+    assert figures["batch-incompressible-total"] == len(broker.batches("noise"))
+    assert 0 < figures["compression-time-ns-total"] < 20e9
+    assert figures["record-size-avg"] == pytest.approx(plain / figures["record-send-total"])
+    assert figures["batch-size-avg"] * len([batch for topic in ("text", "noise", "plain")
+                                            for batch in broker.batches(topic)]) == pytest.approx(figures["byte-total"])
+    for topic in ("text", "noise", "plain"):
+        packed, plain = sizes(broker, topic)
+        rate = of(producer, f"producer-topic-metrics.{topic}")["compression-rate"]
+        assert rate == pytest.approx(packed / plain)
+        assert (rate < 0.3) == (topic == "text")
+
+
 def test_retries_errors_and_splits_are_counted(start_broker: Any, make: Make) -> None:
     broker = start_broker(topics={"t": 1}, max_message_bytes=4000)
     producer = make(broker, linger_ms=60_000, retry_backoff_ms=2)
@@ -99,10 +135,11 @@ def test_waiting_threads_and_requests_in_flight(broker: EmbeddedBroker, make: Ma
 
     thread = threading.Thread(target=fill)
     thread.start()
-    deadline = time.monotonic() + 5
-    while of(producer)["waiting-threads"] < 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
     figures = of(producer)
+    deadline = time.monotonic() + 20
+    while not (figures["waiting-threads"] and figures["requests-in-flight"]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+        figures = of(producer)
     assert figures["waiting-threads"] == 1
     assert figures["requests-in-flight"] >= 1
     assert figures["buffer-available-bytes"] < 8192

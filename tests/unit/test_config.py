@@ -188,7 +188,7 @@ def test_the_default_of_what_is_not_built_yet_is_taken(name: str) -> None:
     assert resolve({name: OPTIONS[name].default}).as_dict()[name] == OPTIONS[name].default
 
 
-@pytest.mark.parametrize(("name", "value"), [("compression_type", "none"), ("security_protocol", "plaintext")])
+@pytest.mark.parametrize(("name", "value"), [("security_protocol", "plaintext")])
 def test_other_spellings_of_the_default_are_taken(name: str, value: str) -> None:
     assert resolve({name: value}).as_dict()[name] == OPTIONS[name].default
 

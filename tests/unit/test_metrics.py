@@ -29,15 +29,16 @@ BEFORE: CounterSample = {
 }
 AFTER: CounterSample = {
     "records_sent": 400, "record_bytes": 7000, "record_size_max": 77, "records_retried": 20, "records_failed": 10,
-    "batches": 30, "batch_bytes": 8000, "batch_bytes_uncompressed": 12000, "batch_size_max": 900, "splits": 2,
-    "batches_retried": 4, "queue_time_ns_sum": 200_000_000, "queue_time_ns_max": 30_000_000, "requests": 15,
+    "batches": 30, "batch_bytes": 8000, "packed_bytes": 3000, "packing_ns": 12345, "incompressible": 20,
+    "batch_size_max": 900, "splits": 2, "batches_retried": 4,
+    "queue_time_ns_sum": 200_000_000, "queue_time_ns_max": 30_000_000, "requests": 15,
     "request_bytes": 9000, "request_size_max": 1200, "responses": 13, "response_bytes": 500,
     "request_latency_ns_sum": 130_000_000, "request_latency_ns_max": 40_000_000, "throttle_ms_sum": 60,
     "throttle_ms_max": 50, "throttle_count": 2, "connections_created": 4, "connections_closed": 1,
     "connection_count": 3, "in_flight": 2, "buffer_total": 1000, "buffer_available": 900,
     "buffer_waiting_threads": 1, "buffer_exhausted": 5, "buffer_wait_ns": 5_000_000_000, "metadata_age_s": 1.5,
-    "per_topic": {"a": {"records_sent": 300, "batch_bytes": 6000}, "b": {"records_sent": 100, "batch_bytes": 50,
-                                                                       "batch_bytes_uncompressed": 100}},
+    "per_topic": {"a": {"records_sent": 300, "batch_bytes": 6000, "record_bytes": 5000},
+                  "b": {"records_sent": 100, "batch_bytes": 111, "record_bytes": 100, "packed_bytes": 50}},
     "per_node": {1: {"requests": 10, "request_latency_ns_max": 7_000_000}, -1: {"requests": 5}},
 }
 
@@ -51,8 +52,10 @@ def rendered() -> dict[str, dict[str, float]]:
     ("record-error-total", 10), ("byte-rate", 600.0), ("batch-size-avg", 300.0), ("batch-size-max", 900),
     ("batch-split-total", 2), ("batch-retry-rate", 0.4), ("record-size-avg", 20.0), ("record-size-max", 77),
     ("record-queue-time-avg", 10.0), ("record-queue-time-max", 30.0), ("records-per-request-avg", 30.0),
-    ("compression-rate-avg", 0.5), ("request-latency-avg", 10.0), ("request-latency-max", 40.0), ("request-rate", 1.0),
-    ("request-size-avg", 900.0), ("request-size-max", 1200), ("response-rate", 0.8), ("requests-in-flight", 2),
+    ("compression-rate-avg", 0.5), ("compression-time-ns-total", 12345), ("batch-incompressible-rate", 2.0),
+    ("batch-incompressible-total", 20), ("request-latency-avg", 10.0), ("request-latency-max", 40.0),
+    ("request-rate", 1.0), ("request-size-avg", 900.0), ("request-size-max", 1200), ("response-rate", 0.8),
+    ("requests-in-flight", 2),
     ("outgoing-byte-rate", 900.0), ("incoming-byte-rate", 50.0), ("network-io-rate", 1.8), ("network-io-total", 28),
     ("throttle-time-avg", 30.0), ("throttle-time-max", 50), ("connection-count", 3), ("connection-creation-rate", 0.4),
     ("connection-close-total", 1), ("metadata-age", 1.5), ("buffer-total-bytes", 1000), ("buffer-available-bytes", 900),
