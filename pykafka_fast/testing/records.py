@@ -18,7 +18,7 @@ from .codes import Code
 
 __all__ = ["Record", "check_records", "decode_records", "decompress", "payload"]
 
-_DECOMPRESSED_MAX = 1 << 28  # far beyond any request; a bomb must not take the machine along
+_DECOMPRESSED_MAX = 1 << 27  # far beyond any request; a bomb must not take the machine along
 _NULL = 1  # -1 in zigzag
 
 

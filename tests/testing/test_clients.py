@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import confluent_kafka
@@ -117,6 +118,11 @@ PRODUCERS: dict[str, Callable[[EmbeddedBroker, list[Row]], None]] = {
     "confluent, idempotent": lambda broker, data: produce_confluent(broker, data, enable_idempotence=True),
     "confluent, gzip": lambda broker, data: produce_confluent(broker, data, compression_type="gzip"),
 }
+for _codec in ("snappy", "lz4", "zstd"):
+    PRODUCERS |= {
+        f"kafka-python, {_codec}": partial(produce_kafka_python, compression_type=_codec),
+        f"confluent, {_codec}": partial(produce_confluent, compression_type=_codec),
+    }
 READERS = {"kafka-python": read_kafka_python, "confluent": read_confluent}
 
 

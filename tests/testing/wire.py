@@ -120,6 +120,20 @@ def produce_v8(parts: list[tuple[str, int, bytes]], acks: int = -1, version: int
     return framed(header(PRODUCE, version, correlation_id) + body)
 
 
+def produce_old(topic: str, partition: int, data: bytes, version: int) -> bytes:
+    """A Produce request before version 3, which carries a message set."""
+    body = struct.pack(">hii", -1, 1000, 1) + text(topic) + struct.pack(">iii", 1, partition, len(data)) + data
+    return framed(header(PRODUCE, version, 1) + body)
+
+
+def error_old(data: bytes) -> int:
+    """The error code of the only partition in a Produce answer before version 3."""
+    answer = Answer(data)
+    assert answer.take("ii") == (1, 1)
+    answer.text()
+    return answer.take("iih")[2]
+
+
 def produce_flexible(
     topic: str | bytes, parts: list[tuple[int, bytes]], version: int = 13, correlation_id: int = 1
 ) -> bytes:
@@ -270,6 +284,10 @@ class Wire:
         data = batch if isinstance(batch, bytes) else batch.encode()
         found, _ = outcomes_v8(self.ask(produce_v8([(topic, partition, data)])))
         return found[0]
+
+    def produce_set(self, data: bytes, magic: int, topic: str = "t", partition: int = 0) -> int:
+        """The error code for a message set."""
+        return error_old(self.ask(produce_old(topic, partition, data, 1 + magic)))
 
     def init_producer_id(self) -> int:
         """A producer id, with InitProducerId v0."""

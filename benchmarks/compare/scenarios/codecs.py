@@ -26,6 +26,8 @@ class Codec(NamedTuple):
 
 NONE, GZIP, SNAPPY = Codec("none", None), Codec("gzip", 6), Codec("snappy", None)
 LZ4, ZSTD = Codec("lz4", 0), Codec("zstd", 3)
+# The default is one less than there are processors.
+OURS_TWO_THREADS = Entry("ours, futures, 2 codec threads", "ours.Futures", {"compression_threads": 2})
 CODECS = (GZIP, SNAPPY, LZ4, ZSTD)
 
 
@@ -45,7 +47,9 @@ def java(codec: Codec) -> Entry:
     return with_options(entry, **{f"compression__{codec.name}__level": codec.level}) if codec.level else entry
 
 
-def compressed(codec: Codec, value_size: int, targets: tuple[Target, ...] = ()) -> Scenario:
+def compressed(
+    codec: Codec, value_size: int, targets: tuple[Target, ...] = (), everyday: tuple[str, ...] = ()
+) -> Scenario:
     level = "" if codec.level is None else f" level {codec.level}"
     return Scenario(
         name=f"{codec.name}-{value_size}",
@@ -56,12 +60,13 @@ def compressed(codec: Codec, value_size: int, targets: tuple[Target, ...] = ()) 
             ours(OURS, codec),
             ours(OURS_CALLBACKS, codec),
             ours(OURS_SAME, codec),
+            ours(OURS_TWO_THREADS, codec),
             confluent(PLAIN, codec),
             confluent(CALLBACKS, codec),
             java(codec),
         ),
         targets=targets,
-        everyday=codec in (LZ4, ZSTD),
+        everyday=everyday,
     )
 
 
@@ -98,10 +103,10 @@ ON_KAFKA = (
     against(OURS_SAME, "rate", JAVA, "kafka", least=2.5),
 )
 SCENARIOS = (
-    compressed(LZ4, 100, ahead(4)),
-    compressed(ZSTD, 100, ahead(3)),
-    compressed(LZ4, 1_000, ahead(2, 0.5)),
-    compressed(ZSTD, 1_000, (*ahead(1.3, 0.9), *ON_KAFKA)),
+    compressed(LZ4, 100, ahead(4), ("mock",)),
+    compressed(ZSTD, 100, ahead(3), ("mock",)),
+    compressed(LZ4, 1_000, ahead(2, 0.5), ("mock",)),
+    compressed(ZSTD, 1_000, (*ahead(1.3, 0.9), *ON_KAFKA), ("mock", "kafka", "address")),
     *(compressed(codec, size) for codec in (GZIP, SNAPPY) for size in (100, 1_000)),
     real("flights", 336_776),
     real("weather", 26_115),
