@@ -47,6 +47,11 @@ def _release_schema(address: int) -> None:
     Schema.from_address(address).release = None
 
 
+def release(array: Array) -> None:
+    """As whoever receives it does."""
+    _release_array(ctypes.addressof(array))
+
+
 def unreleased() -> int:
     """Arrays and streams that nobody has released."""
     return len(_kept)
@@ -86,9 +91,9 @@ class Chunks:
     def __init__(self, arrays: Iterable[Exported], schema: Schema, fail_after: int | None = None) -> None:
         self.arrays, self.schema, self.given = list(arrays), schema, 0
         self.fail_after = len(self.arrays) + 1 if fail_after is None else fail_after
-        self.functions = (
-            CFUNCTYPE(c_int, c_void_p, c_void_p)(self._get_schema), CFUNCTYPE(c_int, c_void_p, c_void_p)(self._get_next),
-            CFUNCTYPE(c_void_p, c_void_p)(self._last_error), RELEASE(self._release))  # fmt: skip
+        getter = CFUNCTYPE(c_int, c_void_p, c_void_p)
+        self.functions = (getter(self._get_schema), getter(self._get_next),
+                          CFUNCTYPE(c_void_p, c_void_p)(self._last_error), RELEASE(self._release))
         self.released = False
         self.text = ctypes.create_string_buffer(b"the disk is on fire")
 

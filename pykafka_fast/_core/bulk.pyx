@@ -7,7 +7,16 @@ from libc.string cimport memset
 
 from pykafka_fast._core.accumulator cimport Accumulator, Topic, serve_signals
 from pykafka_fast._core.column cimport Column, HeaderLists, Numbers
-from pykafka_fast._core.csrc cimport PKF_E_BUSY, PKF_E_INVALID, PKF_E_MALFORMED, PKF_E_PARTIAL, PKF_OK, pkf_accum
+from pykafka_fast._core.csrc cimport (
+    PKF_E_BUSY,
+    PKF_E_INVALID,
+    PKF_E_MALFORMED,
+    PKF_E_PARTIAL,
+    PKF_OK,
+    pkf_accum,
+    pkf_accum_ref,
+    pkf_accum_unref,
+)
 from pykafka_fast._core.csrc_bulk cimport (
     pkf_bulk,
     pkf_bulk_append,
@@ -35,7 +44,7 @@ cdef enum:
 cdef class Bulk:
     """One send_many(): its rows, and how far they have been taken."""
 
-    cdef Accumulator accumulator
+    cdef pkf_accum *accum  # a reference of ours: when this goes, the objects around it may have gone
     cdef Topic topic
     cdef Column keys
     cdef Column values
@@ -53,7 +62,8 @@ cdef class Bulk:
         """keys: Column or None; headers: HeaderLists or None; partition: int, Numbers or None; timestamps: Numbers or
         None, which means now_ms. patience: seconds that one wait for memory may take."""
         cdef Py_ssize_t count = len(values)
-        self.accumulator = accumulator
+        self.accum = accumulator.c
+        pkf_accum_ref(self.accum)
         self.topic = topic
         self.values = values
         self.keys = Column("key", count) if keys is None else keys
@@ -78,15 +88,17 @@ cdef class Bulk:
 
     def __dealloc__(self):
         if self.c != NULL:
-            if not self.accumulator.c.forked:
-                pkf_bulk_end(self.accumulator.c, self.c)
+            if not self.accum.forked:
+                pkf_bulk_end(self.accum, self.c)
             free(self.c)
         free(self.partitions)
+        if self.accum != NULL:
+            pkf_accum_unref(self.accum)
 
     def end(self):
         """Nothing more is taken: give back memory and place in the queue, close the caller's buffers."""
-        if not self.accumulator.c.forked:
-            pkf_bulk_end(self.accumulator.c, self.c)
+        if not self.accum.forked:
+            pkf_bulk_end(self.accum, self.c)
         self.values.close()
         self.keys.close()
 
@@ -95,7 +107,7 @@ cdef class Bulk:
 
         TypeError: an object that is no buffer; it names the row.
         """
-        cdef pkf_accum *accum = self.accumulator.c
+        cdef pkf_accum *accum = self.accum
         cdef int64_t size = 0, wrong = 0
         cdef int32_t count
         cdef int status
@@ -120,7 +132,7 @@ cdef class Bulk:
         Serves signals, whose handlers may raise.
         """
         cdef int status
-        if self.accumulator.c.forked:
+        if self.accum.forked:
             raise ProducerForkedError("the process was forked while these records were being sent; send them again")
         while self.next < self.values.length or self.loaded:
             if not self.loaded:
@@ -184,7 +196,7 @@ cdef str blamed(Bulk self, int64_t row):
 
 
 cdef int append_piece(Bulk self) except? -99:
-    cdef pkf_accum *accum = self.accumulator.c
+    cdef pkf_accum *accum = self.accum
     cdef pkf_bulk *bulk = self.c
     cdef int status
     if self.bytes <= SMALL_BYTES and self.values.length <= SMALL_ROWS:
