@@ -141,7 +141,7 @@ def started(choice: str) -> Iterator[Broker]:
         with MockCluster(brokers=1) as mock:
             yield Mock(mock)
     elif choice in ("kafka", "kafka3"):
-        with KafkaCluster(nodes=3 if choice == "kafka3" else 1) as kafka:
+        with KafkaCluster(nodes=3 if choice == "kafka3" else 1, long_lived=True) as kafka:
             yield Kafka(kafka)
     else:
         yield Running(choice)

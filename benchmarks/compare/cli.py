@@ -81,7 +81,7 @@ def chosen(patterns: list[str] | None, broker: Broker) -> list[Scenario]:
     """Those named that this kind of broker can serve, by default all everyday ones."""
     servable = [scenario for scenario in SCENARIOS.values() if broker.kind in scenario.brokers]
     if patterns is None:
-        return [scenario for scenario in servable if scenario.everyday]
+        return [scenario for scenario in servable if broker.kind in scenario.everyday]
     return [scenario for scenario in servable if any(fnmatch.fnmatch(scenario.name, pattern) for pattern in patterns)]
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from confluent_kafka import KafkaException
+
 from benchmarks.compare import distance, java, replay
 from benchmarks.compare.broker import Broker
 from benchmarks.compare.clients.client import TIMEOUT, DeliveryFailed
@@ -22,6 +24,10 @@ ROOT = Path(__file__).parents[2]
 QUICK_SECONDS, QUICK_WARMUP = 0.3, 0.05
 QUICK_TOPICS, QUICK_PARTITIONS = 5, 100
 ADDED = ("acknowledged", "sent_total", "rate", "megabytes", "cpu_percent", "peak_rss", "peak_over_start")
+# A topic that cannot be made or counted fails the run, too, and not the comparison.
+FAILURES = (
+    DeliveryFailed, replay.ReplayFailed, java.JavaFailed, subprocess.TimeoutExpired, TimeoutError, KafkaException,
+)  # fmt: skip
 PROGRAMS: dict[str, Callable[[Job, Broker], Figures]] = {"replay": replay.run, "java": java.run}
 
 
@@ -68,14 +74,14 @@ def run_entry(scenario: Scenario, entry: Entry, broker: Broker, quick: bool) -> 
     load = scenario.load_of(entry)
     if quick:
         load = replace(load, topics=min(load.topics, QUICK_TOPICS), partitions=min(load.partitions, QUICK_PARTITIONS))
-    with broker.topics(load, idle) as topic:
-        job = make_job(scenario, entry, broker, topic, load, quick, idle)
-        apart = distance.core_to_core_ns()
-        try:
+    try:
+        with broker.topics(load, idle) as topic:
+            job = make_job(scenario, entry, broker, topic, load, quick, idle)
+            apart = distance.core_to_core_ns()
             figures = PROGRAMS[job.client](job, broker) if job.client in PROGRAMS else run_children(job)
-        except (DeliveryFailed, replay.ReplayFailed, java.JavaFailed, subprocess.TimeoutExpired) as error:
-            raise RunFailed(str(error)) from None
-        stored = broker.stored(load, topic)
+            stored = broker.stored(load, topic)
+    except FAILURES as error:
+        raise RunFailed(f"{type(error).__name__}: {error}") from None
     if stored != figures["sent_total"]:
         raise RunFailed(f"{figures['sent_total']:.0f} records acknowledged, {stored} on the broker")
     if apart is not None:

@@ -60,7 +60,7 @@ class Scenario:
         workload: key of `child.WORKLOADS`.
         metric: the figure the scenario is about.
         axis: what `x` of the entries counts, when they form lines.
-        everyday: whether it runs when nobody names scenarios.
+        everyday: kinds of broker on which it runs when nobody names scenarios.
         round_trip_ms: delay of the broker's answers (mock only).
         idle_partitions: size of a second topic beside the busy one.
     """
@@ -77,7 +77,7 @@ class Scenario:
     warmup_seconds: float = 1.0
     params: Mapping[str, float] = field(default_factory=dict)
     brokers: tuple[str, ...] = EVERYWHERE
-    everyday: bool = True
+    everyday: tuple[str, ...] = ("mock",)
     round_trip_ms: int = 0
     idle_partitions: int = 0
 

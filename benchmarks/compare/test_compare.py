@@ -75,7 +75,7 @@ def test_scenarios_are_chosen_by_pattern(mock_broker: Broker) -> None:
     assert [scenario.name for scenario in chosen(["zstd-*"], mock_broker)] == ["zstd-100", "zstd-1000"]
     assert {scenario.name for scenario in chosen(["*"], mock_broker)} == set(SCENARIOS)
     everyday = {scenario.name for scenario in chosen(None, mock_broker)}
-    assert {"throughput-100", "lz4-100", "partitions"} <= everyday < set(SCENARIOS)
+    assert {"throughput-100", "lz4-100", "partitions"} <= everyday < set(SCENARIOS) - {"replicated-100"}
     with pytest.raises(Exception, match="no scenario is called throughput-10;"):
         known("throughput-10")
 

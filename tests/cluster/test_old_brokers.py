@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Earlier releases of real Kafka: negotiated without options, and read back by clients nobody here wrote."""
 
+import random
 import re
 import socket
 import threading
@@ -11,7 +12,11 @@ import kafka as kafka_python
 import pytest
 
 from pykafka_fast import KafkaProducer
-from pykafka_fast.errors import MessageSizeTooLargeError, UnsupportedVersionError
+from pykafka_fast.errors import (
+    MessageSizeTooLargeError,
+    UnsupportedCompressionTypeError,
+    UnsupportedVersionError,
+)
 from pykafka_fast.protocol.api import ApiKey
 from pykafka_fast.protocol.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from pykafka_fast.protocol.header import encode_request
@@ -117,6 +122,58 @@ def test_what_the_broker_wrote(
     assert all(int(it) >= 0 for it in producer_ids)
     assert bool(producer_ids) == has_headers
     assert len(lines) >= (1 if has_headers else 50)
+
+
+def records_to_compress(number: int) -> list[tuple[bytes | None, bytes | None, HeaderList, int]]:
+    """Alike, but for one that no codec makes smaller."""
+    made: list[tuple[bytes | None, bytes | None, HeaderList, int]] = [
+        (b"key %d" % i if i % 3 else None, b"record %d of codec %d, one of many alike; " % (i, number) * (i % 9), [],
+         START_MS + i % 17)
+        for i in range(300)
+    ]  # fmt: skip
+    return [*made, (None, random.Random(number).randbytes(3000), [], START_MS)]
+
+
+def test_every_codec(
+    old: OldKafka, has_headers: bool, new_topic: NewTopic, new_producer: NewProducer, read_back: ReadBack
+) -> None:
+    """All of them one after the other in one partition; before 0.11 as message sets in a wrapper."""
+    topic = new_topic(old)
+    codecs: list[tuple[str, int | None]] = [("gzip", None), ("snappy", None), ("lz4", None), ("lz4", 12), ("gzip", 1)]
+    codecs += [("zstd", None), ("zstd", -7), ("zstd", 19)] if has_headers else []
+    sent = []
+    for number, (codec, level) in enumerate(codecs):
+        made = records_to_compress(number)
+        producer = new_producer(old.bootstrap, compression_type=codec, compression_level=level, linger_ms=100)
+        futures = [producer.send(topic, value, key=key, timestamp_ms=timestamp) for key, value, _, timestamp in made]
+        producer.flush(timeout=30)
+        assert [future.get(timeout=0).offset for future in futures] == list(range(len(sent), len(sent) + len(made)))
+        metrics = producer.metrics()
+        assert metrics is not None
+        plain = sum(len(value or b"") for _, value, _, _ in made)
+        assert metrics["producer-metrics"]["outgoing-byte-total"] < plain * 0.5
+        sent += made
+        if number == 0:
+            assert read_by_kafka_python(old.bootstrap, topic, len(sent)) == sent
+    read = read_back(old.bootstrap, topic)
+    assert [(it.key, it.value, it.headers, it.timestamp_ms) for it in read] == sent
+    said = old.run_tool("kafka.tools.DumpLogSegments", "--files", ",".join(map(str, old.segments(1, topic))))
+    found = [name.lower().removesuffix("compressioncodec") for name in re.findall(r"compresscodec: (\w+)", said)]
+    assert list(dict.fromkeys(found)) == list(dict.fromkeys(codec for codec, _ in codecs))
+
+
+def test_zstd(old: OldKafka, has_headers: bool, new_topic: NewTopic, new_producer: NewProducer) -> None:
+    topic, other = new_topic(old), new_topic(old)
+    producer = new_producer(old.bootstrap, compression_by_topic={topic: "zstd"})
+    future, plain = producer.send(topic, b"z" * 1000), producer.send(other, b"p" * 1000)
+    assert plain.get(timeout=20).offset == 0
+    if has_headers:
+        assert future.get(timeout=20).offset == 0
+    else:
+        refused = pytest.raises(UnsupportedCompressionTypeError, match=r"needs Kafka 2\.1.*another compression_type")
+        with refused as failed:
+            future.get(timeout=20)
+        assert not failed.value.in_doubt
 
 
 @pytest.mark.parametrize(("acks", "idempotent"), [(0, False), (1, False), ("all", False), ("all", None)])

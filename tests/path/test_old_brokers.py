@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from pykafka_fast.errors import BatchRejectedError, MessageSizeTooLargeError, UnsupportedVersionError
+from pykafka_fast._core.codec import CODECS
+from pykafka_fast.errors import (
+    BatchRejectedError,
+    MessageSizeTooLargeError,
+    UnsupportedCompressionTypeError,
+    UnsupportedVersionError,
+)
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 
@@ -50,6 +56,39 @@ def test_records(old: EmbeddedBroker, make: Make, newest: int, acks: str | int) 
     assert [future.value.timestamp for future in futures] == times
     assert {record.producer_id for record in read} == {-1}
     assert spoken(old, "Produce") == {newest}
+
+
+@pytest.mark.parametrize("newest", [0, 1, 2])
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4"])
+def test_compressed_records(old: EmbeddedBroker, make: Make, newest: int, codec: str) -> None:
+    old.set_api_version("Produce", 0, newest)
+    producer = make(old, compression_type=codec, linger_ms=20)
+    sent = [(key, value) for key, value in RECORDS * 30 if (key, value) != (None, None)]
+    futures = [producer.send("t", value, key=key, partition=1) for key, value in sent]
+    producer.flush(timeout=20)
+    assert [future.value.offset for future in futures] == list(range(len(sent)))
+    assert [(record.key, record.value) for record in old.records("t", 1)] == sent
+    assert producer.send("t", b"", partition=0).get(timeout=20).offset == 0
+    assert {batch.header.codec for batch in old.batches("t", 0)} == {0}  # a wrapper would be larger
+    assert {batch.header.codec for batch in old.batches("t", 1)} == {CODECS[codec]}
+    assert sum(request.size for request in old.requests_of("Produce")) < sum(len(value or b"") for _, value in sent) / 4
+    assert spoken(old, "Produce") == {newest}
+
+
+@pytest.mark.parametrize("newest", [2, 6])
+def test_zstd_is_refused_where_it_is_not_known(start_broker: StartBroker, make: Make, newest: int) -> None:
+    """And only for the topics that ask for it."""
+    old = start_broker(topics={"z": 1, "g": 1, "t": 1})
+    old.play_release("0.10.2")
+    old.set_api_version("Produce", 0, newest)
+    producer = make(old, compression_by_topic={"z": ("zstd", 1), "g": "gzip"})
+    refused = pytest.raises(UnsupportedCompressionTypeError, match=r"zstd.*needs Kafka 2\.1.*compression_by_topic")
+    with refused as caught:
+        producer.send("z", bytes(1000)).get(timeout=20)
+    assert not caught.value.in_doubt
+    assert producer.send("g", bytes(1000)).get(timeout=20).offset == 0
+    assert producer.send("t", bytes(1000)).get(timeout=20).offset == 0
+    assert old.record_count("z") == 0
 
 
 def test_everything_is_negotiated(old: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,15 +221,17 @@ def test_idempotence_asked_for_and_one_old_broker(start_broker: StartBroker, mak
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4"])
 def test_a_retry_goes_to_a_broker_of_another_release(
-    start_broker: StartBroker, make: Make, before: int, after: int
+    start_broker: StartBroker, make: Make, before: int, after: int, codec: str
 ) -> None:
     """Node 1 is new, node 2 old. What was framed for the one and refused is framed anew for the other."""
     broker = start_broker(brokers=2, topics={"t": 1})
     broker.play_release("0.10.2", node=2)
     if broker.leader("t", 0)[0] != before:
         broker.move_leader("t", 0, before)
-    producer = make(broker.node_address(1), linger_ms=20, retry_backoff_ms=5, metadata_max_age_ms=50)
+    producer = make(broker.node_address(1), linger_ms=20, retry_backoff_ms=5, metadata_max_age_ms=50,
+                    compression_type=codec)
     producer.send("t", b"first").get(timeout=20)
     refusals = broker.fail("Produce", 19, node=before)
     futures = [producer.send("t", b"%d" % i) for i in range(100)]

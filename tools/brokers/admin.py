@@ -13,6 +13,8 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tools.brokers.processes import wait_for
 
+ONE_TRY = 5.0
+
 
 class Admin:
     """Every call returns when the cluster shows its effect, or raises within `timeout` seconds."""
@@ -69,7 +71,8 @@ class Admin:
             TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
             for partition in range(partitions)
         }
-        asked = self._client.list_offsets(latest, request_timeout=self._timeout)
+        # A request that was sent to a leader that has just moved may never be answered: the next one is.
+        asked = self._client.list_offsets(latest, request_timeout=min(self._timeout, ONE_TRY))
         return all(future.exception(self._timeout) is None for future in asked.values())
 
     def _cluster(self) -> ClusterMetadata:

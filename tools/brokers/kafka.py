@@ -63,6 +63,7 @@ class KafkaCluster:
         advertise: lets clients come through a relay. Each node gets a second listener; this is called once per node
             with its host:port and returns the host:port that clients of that listener are told. The nodes themselves,
             `bootstrap` and the admin client stay on the first.
+        long_lived: several nodes compile their code fully, too: later to serve, faster after a minute.
 
     Raises:
         MissingTool: no Java or no Maven; the message says what to run.
@@ -77,10 +78,12 @@ class KafkaCluster:
         properties: Mapping[str, str] | None = None,
         heap: str | None = None,
         advertise: Callable[[str], str] | None = None,
+        long_lived: bool = False,
     ):
         self._java = maven.java()
         self._jars = self._fetch()
         self._ids = list(range(1, nodes + 1))
+        self._options = QUICK_START if nodes > 1 and not long_lived else []
         self._properties = dict(properties or {})
         self._heap = heap or ("512m" if nodes == 1 else "384m")
         self._ports = {node: free_port() for node in self._ids}
@@ -270,7 +273,7 @@ class KafkaCluster:
         }
 
     def _launch(self, node: int) -> None:
-        command = [*(QUICK_START if len(self._ids) > 1 else []), "kafka.Kafka"]
+        command = [*self._options, "kafka.Kafka"]
         command.append(str(self._folder / f"node{node}.properties"))
         self._servers[node] = self._run_java(f"Kafka node {node}", f"-Xms{self._heap}", command, f"node{node}.log")
 

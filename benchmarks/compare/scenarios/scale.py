@@ -25,6 +25,7 @@ PARTITIONS = Scenario(
     title="100-byte values, random 16-byte keys, more and more partitions (100 a topic at most), buffer_memory 256 MB",
     workload="throughput",
     axis="partitions",
+    brokers=("mock",),
     load=Load(key_size=16),
     seconds=2.0,
     entries=(

@@ -23,6 +23,7 @@ THROUGHPUT_100 = Scenario(
     name="throughput-100",
     title="100-byte values, one partition, as fast as it goes",
     workload="throughput",
+    everyday=("mock", "kafka", "address"),
     entries=EVERYBODY,
     targets=(
         against(OURS, "rate", PLAIN, least=5),
@@ -45,6 +46,7 @@ THROUGHPUT_1000 = Scenario(
     name="throughput-1000",
     title="1,000-byte values, one partition, as fast as it goes",
     workload="throughput",
+    everyday=("mock", "kafka", "address"),
     load=Load(value_size=1_000),
     entries=EVERYBODY,
     targets=(
@@ -66,6 +68,7 @@ REPLICATED = Scenario(
     name="replicated-100",
     title="100-byte values, 12 partitions; on kafka3 with 3 replicas",
     workload="throughput",
+    everyday=("kafka3",),
     load=Load(partitions=12),
     entries=(
         OURS,

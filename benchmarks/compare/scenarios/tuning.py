@@ -20,7 +20,7 @@ def tuning(value_size: int) -> Scenario:
         load=Load(value_size=value_size),
         entries=(Entry("defaults", "ours.Futures"), *GRID),
         targets=(Target("defaults", "rate", tuple(entry.label for entry in GRID), least=0.8),),
-        everyday=False,
+        everyday=(),
     )
 
 
@@ -69,7 +69,7 @@ def peer(value_size: int) -> Scenario:
         load=Load(value_size=value_size),
         entries=tuple(entries),
         seconds=2.0,
-        everyday=False,
+        everyday=(),
     )
 
 
