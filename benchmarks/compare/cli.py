@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice(parser)
     parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
     parser.add_argument("--seconds", type=float, help="length of a run; default: the scenario's, 2 to 5")
+    parser.add_argument("--warmup", type=float, metavar="SECONDS", help="load before a run; default: the scenario's, 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table` and `plot`")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write a plot of each scenario, as PNG and as SVG")
 
@@ -39,6 +40,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         f"One of: {', '.join(SCENARIOS)}",
     )
     parser.add_argument("--only", action="append", metavar="TEXT", help="clients whose label contains TEXT; repeatable")
+    parser.add_argument("--without", action="append", metavar="TEXT", help="clients left out likewise; repeatable")
     parser.add_argument("--quick", action="store_true", help="fractions of a second each: shows that it works")
 
 
@@ -64,9 +66,12 @@ def run(args: argparse.Namespace) -> int:
         )
         warm_up(broker, args.quick, say)
         for scenario in chosen(args.scenario, broker):
-            if args.seconds:
-                scenario = replace(scenario, seconds=args.seconds)
-            entries = matching(scenario, broker, args.only)
+            scenario = replace(
+                scenario,
+                seconds=args.seconds or scenario.seconds,
+                warmup_seconds=args.warmup or scenario.warmup_seconds,
+            )
+            entries = matching(scenario, broker, args.only, args.without)
             if entries:
                 comparison.scenarios.append(run_scenario(scenario, entries, broker, runs, args.quick, say))
                 if args.json:
@@ -85,11 +90,15 @@ def chosen(patterns: list[str] | None, broker: Broker) -> list[Scenario]:
     return [scenario for scenario in servable if any(fnmatch.fnmatch(scenario.name, pattern) for pattern in patterns)]
 
 
-def matching(scenario: Scenario, broker: Broker, only: list[str] | None) -> list[Entry]:
+def matching(
+    scenario: Scenario, broker: Broker, only: list[str] | None, without: list[str] | None = None
+) -> list[Entry]:
     return [
         entry
         for entry in scenario.entries
-        if broker.kind in entry.brokers and (not only or any(text in entry.label for text in only))
+        if broker.kind in entry.brokers
+        and (not only or any(text in entry.label for text in only))
+        and not any(text in entry.label for text in without or [])
     ]
 
 
@@ -100,10 +109,14 @@ def command_line(args: argparse.Namespace, broker: Broker) -> str:
         words += ["--scenario", shlex.quote(name)]
     for text in args.only or []:
         words += ["--only", repr(text)]
+    for text in args.without or []:
+        words += ["--without", repr(text)]
     if args.runs:
         words += ["--runs", str(args.runs)]
     if args.seconds:
         words += ["--seconds", f"{args.seconds:g}"]
+    if args.warmup:
+        words += ["--warmup", f"{args.warmup:g}"]
     return " ".join(words + ["--quick"] * args.quick)
 
 

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     with started(args.broker) as broker:
         warm_up(broker, args.quick, say)
         for scenario in chosen(args.scenario, broker):
-            for entry in matching(scenario, broker, args.only or ["ours"]):
+            for entry in matching(scenario, broker, args.only or ["ours"], args.without):
                 if entry.client not in PROGRAMS:
                     print(f"\n{scenario.name}, {entry.label}")
                     print(profile(scenario, entry, broker, args.quick, args.least))

@@ -98,6 +98,8 @@ def has(scenario: ScenarioResult, column: Column) -> bool:
 
 def rival(scenario: ScenarioResult, entry: EntryResult) -> EntryResult | None:
     """What "ours, 10 B" is to be compared with: "confluent, 10 B"."""
+    if not entry.label.startswith("ours"):
+        return None
     return scenario.find(entry.label.replace("ours", "confluent", 1))
 
 

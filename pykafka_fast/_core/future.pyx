@@ -17,7 +17,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
 from pykafka_fast._core.accumulator cimport Accumulator, is_news
 from pykafka_fast._core.csrc cimport (
-    PKF_CODE_CLOSED_FORCEFULLY, PKF_CODE_FORKED, PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_WANTED,
+    PKF_CODE_CLOSED_FORCEFULLY, PKF_CODE_FORKED, PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_UNSEEN,
+    PKF_WANTED,
     pkf_accum,
     pkf_accum_hurry,
     pkf_accum_listen,
@@ -112,7 +113,8 @@ cdef class RecordFuture:
 
     def __dealloc__(self):
         if self.slot.batch != NULL:
-            if self.slot.index < 0:
+            # Most futures go at once, and an earlier one of the batch has said so already.
+            if self.slot.index < 0 and pkf_batch_state(self.slot.batch) & (PKF_DONE | PKF_UNSEEN) != PKF_UNSEEN:
                 leave_unseen(self)
             pkf_batch_unref(self.slot.batch)
 

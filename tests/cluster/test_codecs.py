@@ -179,18 +179,23 @@ def test_read_by_the_console_consumer(filled: Filled) -> None:
         assert not wrong, (way, len(wrong), [line and line[:200] for line in wrong[0]])
 
 
+def dump(cluster: KafkaCluster, *places: tuple[str, int]) -> dict[tuple[str, int], list[dict[str, str]]]:
+    """The batches of some partitions as Kafka's DumpLogSegments finds them in the broker's files."""
+    files = [str(path) for topic, partition in places for path in cluster.segments(1, topic, partition)]
+    said = cluster.run_tool("kafka.tools.DumpLogSegments", "--files", ",".join(files), timeout=120)
+    batches: dict[tuple[str, int], list[dict[str, str]]] = defaultdict(list)
+    for line in said.splitlines():
+        if match := re.match(r"Dumping .*/([^/]+)-(\d+)/", line):
+            place = match[1], int(match[2])
+        elif line.startswith("baseOffset"):
+            batches[place].append(dict(re.findall(r"(\w+): (\S+)", line)))
+    return batches
+
+
 @pytest.fixture(scope="module")
 def dumped(filled: Filled) -> dict[int, list[dict[str, str]]]:
-    """The batches of every partition as Kafka's DumpLogSegments finds them in the broker's files."""
-    files = [path for partition in range(len(WAYS)) for path in filled.cluster.segments(1, TOPIC, partition)]
-    said = filled.cluster.run_tool("kafka.tools.DumpLogSegments", "--files", ",".join(map(str, files)), timeout=120)
-    batches: dict[int, list[dict[str, str]]] = defaultdict(list)
-    for line in said.splitlines():
-        if match := re.match(rf"Dumping .*/{TOPIC}-(\d+)/", line):
-            partition = int(match[1])
-        elif line.startswith("baseOffset"):
-            batches[partition].append(dict(re.findall(r"(\w+): (\S+)", line)))
-    return batches
+    found = dump(filled.cluster, *((TOPIC, partition) for partition in range(len(WAYS))))
+    return {partition: batches for (_, partition), batches in found.items()}
 
 
 def test_the_log_is_compressed(dumped: dict[int, list[dict[str, str]]]) -> None:
@@ -218,3 +223,61 @@ def test_sizes_in_the_log(filled: Filled, dumped: dict[int, list[dict[str, str]]
     assert size["gzip", 9] < size["gzip", 1]
     assert size["lz4", 12] < size["lz4", 0]
     assert size["zstd", 22] < size["zstd", 3] < size["zstd", -7]
+
+
+def test_topics_have_their_own_codec_and_level(
+    kafka: KafkaCluster, new_topic: Callable[..., str], new_producer: Callable[..., KafkaProducer]
+) -> None:
+    """By one producer, all at the same time."""
+    choices: list[Any] = ["lz4", ("zstd", 22), ("zstd", -7), ("gzip", 1), "snappy", "none", None]
+    topics = [new_topic(kafka) for _ in choices]
+    by_topic = {topic: choice for topic, choice in zip(topics, choices, strict=True) if choice is not None}
+    options = {"compression_type": "gzip", "compression_level": 9, "compression_by_topic": by_topic}
+    producer = new_producer(kafka.bootstrap, **options, batch_size=250_000, linger_ms=60_000)
+    value = text(random.Random(3), 1_000_000)
+    for block in range(0, 1_000_000, 100_000):  # each becomes a batch
+        for start in range(block, block + 100_000, 1_000):
+            for topic in topics:
+                producer.send(topic, value[start : start + 1_000])
+        producer.flush(timeout=60)
+    found = dump(kafka, *((topic, 0) for topic in topics))
+    sizes = []
+    for topic, choice in zip(topics, choices, strict=True):
+        codec = choice if isinstance(choice, str) else choice[0] if choice else "gzip"
+        assert {batch["compresscodec"] for batch in found[topic, 0]} == {codec}, choice
+        assert [int(batch["count"]) for batch in found[topic, 0]] == [100] * 10
+        sizes.append(sum(int(batch["size"]) for batch in found[topic, 0]))
+    lz4, zstd_22, zstd_minus_7, gzip_1, _, none, gzip_9 = sizes
+    assert zstd_22 < zstd_minus_7 < none
+    assert gzip_9 < gzip_1 < lz4 < none
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_incompressible_all_of_a_sudden(
+    kafka: KafkaCluster, new_topic: Callable[..., str], new_producer: Callable[..., KafkaProducer], codec: str
+) -> None:
+    """Batches that had grown by what was hoped for are refused, cut up and delivered, each record once and in order."""
+    topic = new_topic(kafka, config={"max.message.bytes": "20000"})
+    options = {"compression_type": codec, "batch_size": 8_000, "batch_max_size": 16_000, "linger_ms": 20}
+    producer = new_producer(kafka.bootstrap, **options)
+    rng = random.Random(7)
+    futures = []
+    for phase, count in ((b"hop", 8_000), (None, 1_000), (b"skip", 4_000), (None, 1_000)):
+        for number in range(count):
+            value = rng.randbytes(500) if phase is None else b"%d " % number + phase * 400
+            futures.append((value, producer.send(topic, value)))
+        producer.flush(timeout=60)
+    assert [future.get(timeout=0).offset for _, future in futures] == list(range(len(futures)))
+    assert [record.value for record in read_topic(kafka.bootstrap, topic)] == [value for value, _ in futures]
+    metrics: Any = producer.metrics()
+    splits = metrics["producer-metrics"]["batch-split-total"]
+    print(splits, "batches split")
+    assert splits > 0
+    batches = dump(kafka, (topic, 0))[topic, 0]
+    assert {batch["compresscodec"] for batch in batches} == {codec, "none"}
+    assert all(batch["isvalid"] == "true" and int(batch["size"]) <= 20_000 for batch in batches)
+    sequences = [(int(batch["baseSequence"]), int(batch["lastSequence"])) for batch in batches]
+    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(sequences))
+    raw = sum(len(value) for value, _ in futures)
+    compressible = sum(len(value) for value, _ in futures if value[-1:] == b"p")
+    assert sum(int(batch["size"]) for batch in batches) < raw - compressible * 0.8

@@ -6,11 +6,11 @@
 
 #include "pkf_codec.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__)
 size_t __sanitizer_get_current_allocated_bytes(void);
 enum { KNOWS_ALLOCATED = true };
 static size_t allocated(void) { return __sanitizer_get_current_allocated_bytes(); }
-#elif defined(__GLIBC__)
+#elif defined(__GLIBC__) && !defined(__SANITIZE_THREAD__)
 #include <malloc.h>
 enum { KNOWS_ALLOCATED = true };
 static size_t allocated(void) {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+import zstandard
 
 from pykafka_fast.testing import EmbeddedBroker
 from tests.testing.wire import (
@@ -162,7 +163,8 @@ def test_topic_ids(broker: EmbeddedBroker, wire: Wire) -> None:
 
 
 def test_zstd_needs_v7(wire: Wire) -> None:
-    zstd = plain_batch(attributes=4).encode()
+    plain = plain_batch()
+    zstd = plain.but(attributes=4, records=zstandard.compress(plain.records)).encode()
     answer = Answer(wire.ask(produce_v8([("t", 0, zstd)], version=6)))
     answer.take("iih")
     answer.raw(1)

@@ -26,6 +26,8 @@ class Codec(NamedTuple):
 
 NONE, GZIP, SNAPPY = Codec("none", None), Codec("gzip", 6), Codec("snappy", None)
 LZ4, ZSTD = Codec("lz4", 0), Codec("zstd", 3)
+# The default is one less than there are processors.
+OURS_TWO_THREADS = Entry("ours, futures, 2 codec threads", "ours.Futures", {"compression_threads": 2})
 CODECS = (GZIP, SNAPPY, LZ4, ZSTD)
 
 
@@ -58,6 +60,7 @@ def compressed(
             ours(OURS, codec),
             ours(OURS_CALLBACKS, codec),
             ours(OURS_SAME, codec),
+            ours(OURS_TWO_THREADS, codec),
             confluent(PLAIN, codec),
             confluent(CALLBACKS, codec),
             java(codec),

@@ -2,7 +2,7 @@
 """The clients, and the settings each runs with: the same where it matters, in a peer's favour where it may choose.
 
 Same for all: acks=all, idempotence, linger 5 ms, 256 KB batches (ours also with its defaults, which grow further).
-What favours a peer was found with the scenarios `peer-*`.
+The scenarios `peer-*` try what else could favour a peer.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ CONFLUENT = {
     "enable.idempotence": True,
     "linger.ms": LINGER_MS,
     "batch.size": BATCH,
-    # Ten times its default: else produce() refuses records, and polling for room costs a third of the rate.
+    # Ten times its default: produce() refuses a record when the queue is full, and the caller has to poll for room.
     "queue.buffering.max.messages": 1_000_000,
     "queue.buffering.max.kbytes": 262_144,
 }

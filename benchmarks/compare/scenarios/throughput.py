@@ -76,7 +76,7 @@ REPLICATED = Scenario(
         OURS_SAME,
         PLAIN,
         CALLBACKS,
-        Entry(JAVA.label, "java", JAVA.options, {"java_rate": 200_000.0}, brokers=JAVA.brokers),
+        Entry(JAVA.label, "java", JAVA.options, {"java_rate": 120_000.0}, brokers=JAVA.brokers),
     ),
     targets=(
         against(OURS_SAME, "rate", PLAIN, "kafka3", least=1.5),
