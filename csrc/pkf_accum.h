@@ -72,6 +72,8 @@ struct pkf_partition {
     uint8_t gap; // a sequence will never arrive: hold everything, then restart the sequences
     uint8_t gap_reported;
     uint8_t leader_asked; // UNKNOWN_LEADER was reported and not answered yet
+
+    uint64_t work_turn; // of the last batch a worker was given; guarded by the workers' lock
 };
 
 typedef struct pkf_topic_counters {

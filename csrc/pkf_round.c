@@ -255,7 +255,7 @@ static void *run(void *arg) {
 
 static pkf_status start_workers(pkf_wire *wire) {
     if (wire->config.workers == 0) return PKF_OK;
-    wire->codecs = pkf_codec_state_new();
+    if (wire->codecs == NULL) wire->codecs = pkf_codec_state_new(); // an earlier start may have failed behind this
     return wire->codecs ? pkf_workers_start(&wire->workers, wire->config.workers) : PKF_E_NOMEM;
 }
 

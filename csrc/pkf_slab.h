@@ -99,7 +99,7 @@ PKF_MUST_USE pkf_status pkf_pool_ready(pkf_pool *pool, size_t size, pkf_slab **s
 // Does not wait, but may map memory and give other memory back: not under a partition lock.
 PKF_MUST_USE pkf_status pkf_pool_try(pkf_pool *pool, size_t size, pkf_slab **slab);
 
-// For the two halves of a split batch: succeeds beyond the budget (available goes below zero and nobody else acquires until
+// For the pieces of a split batch and for what workers compress into: succeeds beyond the budget (available goes below zero and nobody else acquires until
 // releases have made it good), in front of waiters, and after close. Not under a partition lock.
 PKF_MUST_USE pkf_status pkf_pool_overdraft(pkf_pool *pool, size_t size, pkf_slab **slab);
 

@@ -7,13 +7,14 @@
 #include "pkf_topic.h"
 
 #define STACK_SIZE (512 * 1024)
-#define KEEP_SHARE 8 // of the budget: together the workers keep slabs of at most one part in so many
+#define KEEP_SHARE 8     // of the budget: together the workers keep slabs of at most one part in so many
+#define KEEP_NS 20000000 // for which an idle worker keeps its slab: somebody may wait for all of the budget
 
 void pkf_workers_init(pkf_workers *workers, pkf_accum *accum) {
     memset(workers, 0, sizeof *workers);
     workers->accum = accum;
     pthread_mutex_init(&workers->lock, NULL);
-    pthread_cond_init(&workers->some, NULL);
+    pkf_cond_init(&workers->some);
 }
 
 void pkf_workers_free(pkf_workers *workers) {
@@ -50,8 +51,7 @@ static void compress(pkf_worker *worker, pkf_batch *batch) {
     if (status == PKF_OK)
         status =
             pkf_codec_compress(worker->codecs, topic->codec, topic->codec_level, 2, raw, worker->scratch->base, &size);
-    batch->packed_size = 0; // out of memory, or no smaller: it leaves as it is
-    if (status == PKF_OK && size < raw.len) {
+    if (status == PKF_OK && size < raw.len) { // else, and when out of memory, it leaves as it is
         memcpy(batch->slab->base + PKF_BATCH_HEADER, worker->scratch->base, size);
         batch->packed_size = (uint32_t)size;
     }
@@ -60,22 +60,46 @@ static void compress(pkf_worker *worker, pkf_batch *batch) {
     if (kept > worker->workers->accum->config.buffer_memory / KEEP_SHARE) drop_scratch(worker);
 }
 
-static pkf_batch *next_batch(pkf_workers *workers) {
-    pthread_mutex_lock(&workers->lock);
-    while (workers->head == NULL && !workers->stopping) pthread_cond_wait(&workers->some, &workers->lock);
-    pkf_batch *batch = workers->stopping ? NULL : workers->head;
-    if (batch) {
-        workers->head = batch->work_next;
-        if (workers->head == NULL) workers->tail = NULL;
+// The batch whose turn it is, or NULL.
+static pkf_batch *pop_locked(pkf_workers *workers) {
+    if (workers->waiting == 0) return NULL;
+    while (workers->turns[workers->turn % PKF_WORKERS_TURNS].head == NULL) workers->turn++;
+    pkf_work *work = &workers->turns[workers->turn % PKF_WORKERS_TURNS];
+    pkf_batch *batch = work->head;
+    work->head = batch->work_next;
+    if (work->head == NULL) work->tail = NULL;
+    workers->waiting--;
+    return batch;
+}
+
+// Sleeps until there may be something to do. Lock held, but for giving back what an idle worker does not need.
+static void sleep_locked(pkf_worker *worker) {
+    pkf_workers *workers = worker->workers;
+    if (worker->scratch == NULL) {
+        pthread_cond_wait(&workers->some, &workers->lock);
+        return;
     }
+    struct timespec at = pkf_cond_deadline(KEEP_NS);
+    if (pthread_cond_timedwait(&workers->some, &workers->lock, &at) == 0) return;
+    pthread_mutex_unlock(&workers->lock);
+    drop_scratch(worker);
+    pthread_mutex_lock(&workers->lock);
+}
+
+static pkf_batch *next_batch(pkf_worker *worker) {
+    pkf_workers *workers = worker->workers;
+    pthread_mutex_lock(&workers->lock);
+    while (workers->waiting == 0 && !workers->stopping) sleep_locked(worker);
+    pkf_batch *batch = workers->stopping ? NULL : pop_locked(workers);
     pthread_mutex_unlock(&workers->lock);
     return batch;
 }
 
 static void *run(void *arg) {
     pkf_worker *worker = arg;
-    for (pkf_batch *batch; (batch = next_batch(worker->workers)) != NULL;) {
-        compress(worker, batch);
+    for (pkf_batch *batch; (batch = next_batch(worker)) != NULL;) {
+        batch->packed_size = 0;
+        if (!(pkf_batch_state(batch) & PKF_DONE)) compress(worker, batch); // else it has expired meanwhile
         finish(worker->workers, batch);
     }
     drop_scratch(worker);
@@ -98,6 +122,7 @@ static pkf_status start_one(pkf_workers *workers, const pthread_attr_t *attr) {
 pkf_status pkf_workers_start(pkf_workers *workers, int32_t count) {
     if (count < 0 || count > PKF_WORKERS_MAX) return PKF_E_INVALID;
     workers->wanted = count;
+    workers->stopping = false;
     sigset_t all, before;
     pthread_attr_t attr;
     pkf_status status = PKF_OK;
@@ -122,22 +147,26 @@ void pkf_workers_stop(pkf_workers *workers) {
         pkf_codec_state_free(workers->all[i].codecs);
     }
     workers->count = 0;
-    for (pkf_batch *batch = workers->head, *next; batch; batch = next) {
-        next = batch->work_next;
+    for (pkf_batch *batch; (batch = pop_locked(workers)) != NULL;) { // there is nobody else any more
         batch->packed_size = 0;
         finish(workers, batch);
     }
-    workers->head = workers->tail = NULL;
 }
 
 void pkf_workers_add(pkf_workers *workers, pkf_batch *batch) {
     batch->work_next = NULL;
     pthread_mutex_lock(&workers->lock);
-    if (workers->tail)
-        workers->tail->work_next = batch;
+    uint64_t turn = batch->partition->work_turn + 1, last = workers->turn + PKF_WORKERS_TURNS - 1;
+    if (turn < workers->turn) turn = workers->turn;
+    if (turn > last) turn = last;
+    batch->partition->work_turn = turn;
+    pkf_work *work = &workers->turns[turn % PKF_WORKERS_TURNS];
+    if (work->tail)
+        work->tail->work_next = batch;
     else
-        workers->head = batch;
-    workers->tail = batch;
+        work->head = batch;
+    work->tail = batch;
+    workers->waiting++;
     pthread_cond_signal(&workers->some);
     pthread_mutex_unlock(&workers->lock);
 }

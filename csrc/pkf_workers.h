@@ -7,20 +7,27 @@
 // needs no thought here. Between add() and take() its worker owns the bytes of its slab, and the fields that say so; nobody
 // else reads or frees them. The output goes to a slab of the worker's own and from there back into the batch's, if it is
 // smaller: a batch never needs more memory to be sent than it had.
+//
+// Partitions take turns: the n-th batch that one of them has waiting comes after the first n of any other, so that a busy
+// one does not keep the others waiting.
 #ifndef PKF_WORKERS_H
 #define PKF_WORKERS_H
 
 #include "pkf_accum.h"
 #include "pkf_codec.h"
 
-enum { PKF_WORKERS_MAX = 64 };
+enum { PKF_WORKERS_MAX = 64, PKF_WORKERS_TURNS = 32 };
 
 typedef struct pkf_worker {
     struct pkf_workers *workers;
     pthread_t thread;
     pkf_codec_state *codecs;
-    pkf_slab *scratch; // NULL until the first batch; charged to the pool like any other
+    pkf_slab *scratch; // NULL while there is nothing to do; charged to the pool like any other
 } pkf_worker;
+
+typedef struct pkf_work {   // a queue of batches
+    pkf_batch *head, *tail; // by work_next
+} pkf_work;
 
 typedef struct pkf_workers {
     pkf_accum *accum; // borrowed from the wire
@@ -32,12 +39,15 @@ typedef struct pkf_workers {
     pthread_mutex_t lock;
     pthread_cond_t some;
     // Guarded by lock:
-    pkf_batch *head, *tail; // by work_next
+    pkf_work turns[PKF_WORKERS_TURNS]; // by turn modulo their number
+    uint64_t turn;                     // the first that may have some
+    uint32_t waiting;                  // batches in all of them
     bool stopping;
 } pkf_workers;
 
 void pkf_workers_init(pkf_workers *workers, pkf_accum *accum);
-PKF_MUST_USE pkf_status pkf_workers_start(pkf_workers *workers, int32_t count); // all signals blocked in them
+// All signals blocked in them. When it fails there are none; it can be tried again.
+PKF_MUST_USE pkf_status pkf_workers_start(pkf_workers *workers, int32_t count);
 
 // Ends the threads, each after the batch it has; what had not begun is finished as it is, without compression. Idempotent.
 void pkf_workers_stop(pkf_workers *workers);

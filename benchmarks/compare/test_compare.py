@@ -19,6 +19,7 @@ from tools.brokers.mock import MESSAGE_TOO_LARGE, PRODUCE
 
 # Which clients take part here; the full comparison runs them all.
 ONLY = {
+    "throughput-100": ["replay", "ours, callbacks", "no callbacks", "positional", "aiokafka", "kafka-python"],
     "throughput-1000": ["ours, futures"],
     "replicated-100": ["ours, callbacks"],
     "defaults-100": ["confluent, callbacks"],
@@ -36,7 +37,7 @@ ONLY = {
     "weather": ["ours, gzip", "ours, none"],
     "latency": ["ours", "confluent"],
     "latency-300000": ["ours"],
-    "round-trips": ["ours", "confluent, linger 0"],
+    "round-trips": ["ours, linger 0", "confluent, linger 0"],
     "thread-pool": ["ours", "confluent"],
     "partitions": ["ours, 1 partition", "ours, 10,000", "confluent, 1,000 "],
     "threads": ["ours, 4", "confluent, 2"],
@@ -44,7 +45,7 @@ ONLY = {
     "sizes": ["ours, 0 B", "ours, 1,000,000 B", "confluent, 1,000,000 B"],
     "keys-headers": ["headers"],
     "serializers": ["ours, orjson", "ours, str.encode", "confluent, json.dumps"],
-    "slow-broker": ["ours"],
+    "slow-broker": ["ours, callbacks"],
     "tuning-100": ["defaults", "256 KB, linger 5"],
     "tuning-1000": ["defaults"],
     "peer-100": ["confluent, callbacks, poll() every 10,000", "aiokafka, linger 0"],

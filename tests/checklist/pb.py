@@ -12,6 +12,7 @@ ITEMS: Items = {
     6: (
         "test_pb06_pieces_of_a_split_are_batches_like_any_other",
         "test_pb06_pieces_in_the_format_of_old_brokers",
+        "test_pb06_pieces_keep_the_codec",
     ),
     7: "test_pb07_expires_at_creation_and_time_out",
     8: "test_pb08_a_closed_batch_takes_nothing",

@@ -6,7 +6,7 @@ from tests.checklist.table import TRANSACTIONS, Items, NotApplicable
 ITEMS: Items = {
     1: "test_ra01_one_batch_of_each_partition_in_turn",
     2: "test_ra02_full_when_no_more_fits",
-    3: "test_ra03_a_record_larger_than_a_batch",
+    3: ("test_ra03_a_record_larger_than_a_batch", "test_ra03_a_compressed_record_larger_than_a_batch"),
     4: "test_ra04_lingers_and_then_leaves",
     5: "test_ra05_a_request_of_limited_size",
     6: "test_ra06_many_threads",
@@ -26,7 +26,7 @@ ITEMS: Items = {
     20: TRANSACTIONS,
     21: "test_ra21_the_records_of_a_split_batch",
     22: "test_ra22_memory_after_splits",
-    23: NotApplicable("without compression there is no ratio to estimate, and sizes are exact before a batch leaves"),
+    23: "test_ra23_estimates_converge",
     24: "test_ra24_sent_shortly_before_the_end",
     25: "test_ra25_a_retry_whose_time_is_up",
     26: "test_ra26_records_without_a_key_fill_one_partition",

@@ -33,7 +33,6 @@ class NotApplicable:
 Items = dict[int, "str | tuple[str, ...] | NotApplicable"]
 
 TRANSACTIONS = NotApplicable("transactions do not exist yet")
-COMPRESSION = NotApplicable("compression does not exist yet")
 TELEMETRY = NotApplicable("there are no metric reporters and no pushed telemetry; metrics() is the only door")
 
 

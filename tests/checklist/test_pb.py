@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pykafka_fast._core.codec import CODECS
 from pykafka_fast._core.wire import EventKind
 from pykafka_fast.errors import (
     BatchRejectedError,
@@ -32,6 +34,8 @@ from tests.unit.sending import parked as parked_event
 __all__ = ["make_world"]
 
 WAIT_S = 20.0
+FORMATS = [("gzip", None), ("snappy", None), ("lz4", None), ("zstd", None),
+           ("gzip", "0.10.2"), ("snappy", "0.10.2"), ("lz4", "0.10.2")]  # fmt: skip
 
 
 @pytest.fixture
@@ -154,10 +158,7 @@ def test_pb05_a_split_keeps_headers(stage: Stage) -> None:
 
 
 def test_pb06_pieces_of_a_split_are_batches_like_any_other(stage: Stage) -> None:
-    """Every piece has the format of the whole, no codec, base offset 0, and offsets that count from 0.
-
-    There is no compression here yet, so there are as many combinations as formats.
-    """
+    """Every piece has the format of the whole, no codec, base offset 0, and offsets that count from 0."""
     peer, header, futures = in_flight(stage, *[bytes(100)] * 10)
     batch = parked(refused(stage, peer, header, 10))
     stage.wire.split(batch, batch.size // 2, 10)
@@ -186,6 +187,26 @@ def test_pb06_pieces_in_the_format_of_old_brokers(broker: EmbeddedBroker, make: 
     sent = broker.requests_of("Produce")
     assert {request.version for request in sent} == {2}
     assert sum(not request.records for request in sent) > 0
+
+
+@pytest.mark.parametrize(("codec", "release"), FORMATS)
+def test_pb06_pieces_keep_the_codec(codec: str, release: str | None, broker: EmbeddedBroker, make: Make) -> None:
+    """Every piece is compressed like the whole, in every format that knows the codec: nothing is lost or reordered."""
+    if release:
+        broker.play_release(release)
+    broker.configure_topic("t", max_message_bytes=4000)
+    values = [b"%03d" % n + random.Random(n).randbytes(300) + bytes(300) for n in range(40)]
+    producer = make(broker, linger_ms=60_000, batch_size=30_000, compression_type=codec)
+    futures = [producer.send("t", value, partition=0) for value in values]
+    producer.flush(WAIT_S)
+    assert [future.get(0).offset for future in futures] == list(range(40))
+    assert [it.value for it in broker.records("t", 0)] == values
+    batches = broker.batches("t", 0)
+    assert {batch.header.codec for batch in batches} == {CODECS[codec]}
+    assert all(batch.header.record_count > 1 for batch in batches)
+    metrics = producer.metrics()
+    assert metrics is not None
+    assert metrics["producer-metrics"]["batch-split-total"] > 0
 
 
 @pytest.mark.parametrize("shift_s", [-1e9, 1800])

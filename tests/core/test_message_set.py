@@ -78,15 +78,24 @@ def test_what_kafka_python_writes(magic: int) -> None:
     assert converted(fields, magic) == bytes(builder.build())
 
 
-@pytest.mark.parametrize("magic", [0, 1])
-@pytest.mark.parametrize("decoder", [LegacyRecordBatch, AiokafkaBatch])
-def test_a_wrapper_read_by_other_clients(magic: int, decoder: type) -> None:
+@pytest.mark.parametrize(
+    ("decoder", "codec", "magic"),
+    [
+        (decoder, codec, magic)
+        for decoder in (LegacyRecordBatch, AiokafkaBatch)
+        for codec in ("gzip", "snappy", "lz4")
+        for magic in (0, 1)
+        if (decoder, codec, magic) != (AiokafkaBatch, "lz4", 0)  # which aiokafka refuses to read
+    ],
+)
+def test_a_wrapper_read_by_other_clients(decoder: type, codec: str, magic: int) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     draw = random.Random(seed)
     for _ in range(30):
         fields = some(draw)
-        data = wrapped(fields, magic, "gzip", draw.randint(1, 9))
+        level = {"gzip": draw.randint(1, 9), "snappy": 0, "lz4": draw.randint(0, 12)}[codec]
+        data = wrapped(fields, magic, codec, level)
         assert list(messages(data)) == [data]
         batch = decoder(bytearray(data), magic)
         assert batch.validate_crc()

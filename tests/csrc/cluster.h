@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 
+#include "pkf_codec.h"
+
 enum { CLUSTER_PARTITIONS = 16, CLUSTER_NODES = 2, CLUSTER_KEPT = 5, CLUSTER_CONNECTIONS = 8192 };
 
 typedef struct cluster_faults { // chances in 1000 per request
@@ -47,6 +49,9 @@ typedef struct cluster {
     cluster_faults faults;
     uint64_t random;
     uint64_t requests, appended, duplicates, out_of_order, moved;
+    uint64_t compressed;     // batches
+    pkf_codec_state *codecs; // for raw, which holds the records of the batch that is being read
+    uint8_t raw[1 << 20];
     pthread_t connections[CLUSTER_CONNECTIONS];
     int connection_count;
 } cluster;
@@ -63,6 +68,7 @@ static inline void cluster_init(cluster *c, uint32_t records, int threads, bool 
     c->threads = threads;
     c->idempotent = idempotent;
     c->random = seed;
+    NEED((c->codecs = pkf_codec_state_new()));
     NEED((c->ledger = calloc(records, sizeof *c->ledger)));
     NEED((c->last_seen = calloc((size_t)(CLUSTER_PARTITIONS * threads), sizeof *c->last_seen)));
     for (int i = 0; i < CLUSTER_PARTITIONS; i++) {
@@ -75,6 +81,7 @@ static inline void cluster_init(cluster *c, uint32_t records, int threads, bool 
 
 static inline void cluster_free(cluster *c) {
     for (int i = 0; i < c->connection_count; i++) pthread_join(c->connections[i], NULL);
+    pkf_codec_state_free(c->codecs);
     free(c->ledger);
     free(c->last_seen);
     pthread_mutex_destroy(&c->lock);
@@ -103,11 +110,22 @@ static inline void cluster_write_locked(cluster *c, int partition, int64_t offse
     }
 }
 
+static inline void cluster_decompress_locked(cluster *c, peer_batch *batch) {
+    pkf_codec codec = (pkf_codec)(batch->attributes & 7);
+    size_t size = 0;
+    if (codec == PKF_NONE) return;
+    pkf_span packed = {batch->records.at, (size_t)(batch->records.end - batch->records.at)};
+    NEED(pkf_codec_decompress(c->codecs, codec, 2, packed, c->raw, sizeof c->raw, &size) == PKF_OK);
+    batch->records = (peer_bytes){c->raw, c->raw + size, false};
+    c->compressed++;
+}
+
 static inline int64_t cluster_append_locked(cluster *c, peer_batch *batch) {
     cluster_log *log = &c->logs[batch->partition];
     int64_t offset = log->end;
     peer_record record;
     int32_t count = 0;
+    cluster_decompress_locked(c, batch);
     for (; peer_next_record(batch, &record); count++) {
         CHECK_INT(record.index, count);
         cluster_write_locked(c, batch->partition, offset + count, &record);

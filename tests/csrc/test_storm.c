@@ -15,6 +15,8 @@ typedef struct plan {
     bool idempotent, abort, wrap; // wrap: sequences begin shortly before they start over at 0
     int acks, max_in_flight, partitioner, version;
     int delivery_timeout_ms, request_timeout_ms;
+    pkf_codec codec;
+    int level, workers;
     cluster_faults faults;
 } plan;
 
@@ -293,6 +295,9 @@ static void run(const plan *p) {
     accum.linger_ns = 1 * RIG_MS;
     accum.partitioner = p->partitioner;
     accum.delivery_timeout_ns = p->delivery_timeout_ms * RIG_MS;
+    accum.codec = p->codec;
+    accum.codec_level = p->level;
+    wire.workers = p->workers;
     wire.acks = (int16_t)p->acks;
     wire.idempotent = p->idempotent;
     wire.patience_ns = 5 * RIG_MS;
@@ -327,9 +332,10 @@ static void run(const plan *p) {
     for (uint32_t i = 0; i < total; i++) check_fate(i, &t);
     printf("%s: %d delivered, %d failed (%d in doubt), %d not sent; %d requests on %d connections, %d duplicates, %d "
            "out of "
-           "order, %d moves, %d epochs\n",
+           "order, %d moves, %d epochs, %d compressed\n",
            p->name, t.delivered, t.failed, t.doubtful, t.not_sent, (int)brokers.requests, brokers.connection_count,
-           (int)brokers.duplicates, (int)brokers.out_of_order, (int)brokers.moved, epoch + 1);
+           (int)brokers.duplicates, (int)brokers.out_of_order, (int)brokers.moved, epoch + 1, (int)brokers.compressed);
+    CHECK((p->codec == PKF_NONE) == (brokers.compressed == 0));
     rig_check_empty(&r);
     pkf_accum_unref(r.accum);
     brokers.connection_count = 0;
@@ -338,76 +344,52 @@ static void run(const plan *p) {
 }
 
 static const plan PLANS[] = {
-    {"clear sky", 1500, true, false, false, -1, 5, PKF_STICKY, 12, 30000, 30000, {.move = 0}},
-    {"storm",
-     2500,
-     true,
-     false,
-     true,
-     -1,
-     5,
-     PKF_ROUND_ROBIN,
-     12,
-     30000,
-     500,
-     {.refuse = 50,
-      .write_and_refuse = 50,
-      .write_and_close = 30,
-      .close = 30,
-      .lie = 10,
-      .throttle = 20,
-      .move = 50,
-      .reject = 5,
-      .largest_batch = 1500}},
-    {"storm by ids, one in flight",
-     1500,
-     true,
-     false,
-     true,
-     -1,
-     1,
-     PKF_RANDOM,
-     13,
-     30000,
-     500,
-     {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
-    {"short of time",
-     1500,
-     true,
-     false,
-     false,
-     -1,
-     5,
-     PKF_STICKY,
-     9,
-     10,
-     5,
-     {.refuse = 100, .write_and_refuse = 100, .write_and_close = 20, .close = 20, .move = 20, .silence = 300}},
-    {"in order without sequences",
-     1500,
-     false,
-     false,
-     false,
-     1,
-     1,
-     PKF_ROUND_ROBIN,
-     8,
-     30000,
-     500,
-     {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
-    {"without acknowledgements", 1500, false, false, false, 0, 5, PKF_STICKY, 12, 30000, 500, {.close = 20}},
-    {"aborted",
-     2500,
-     true,
-     true,
-     false,
-     -1,
-     5,
-     PKF_ROUND_ROBIN,
-     12,
-     30000,
-     500,
-     {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
+    {"clear sky", 1500, true, false, false, -1, 5, PKF_STICKY, 12, 30000, 30000, .faults = {.move = 0}},
+    {"storm", 2500, true, false, true, -1, 5, PKF_ROUND_ROBIN, 12, 30000, 500,
+     .faults = {.refuse = 50,
+                .write_and_refuse = 50,
+                .write_and_close = 30,
+                .close = 30,
+                .lie = 10,
+                .throttle = 20,
+                .move = 50,
+                .reject = 5,
+                .largest_batch = 1500}},
+    {"storm by ids, one in flight", 1500, true, false, true, -1, 1, PKF_RANDOM, 13, 30000, 500,
+     .faults =
+         {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
+    {"short of time", 1500, true, false, false, -1, 5, PKF_STICKY, 9, 10, 5,
+     .faults =
+         {.refuse = 100, .write_and_refuse = 100, .write_and_close = 20, .close = 20, .move = 20, .silence = 300}},
+    {"in order without sequences", 1500, false, false, false, 1, 1, PKF_ROUND_ROBIN, 8, 30000, 500,
+     .faults =
+         {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
+    {"without acknowledgements", 1500, false, false, false, 0, 5, PKF_STICKY, 12, 30000, 500, .faults = {.close = 20}},
+    {"aborted", 2500, true, true, false, -1, 5, PKF_ROUND_ROBIN, 12, 30000, 500,
+     .faults =
+         {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
+    {"compressed storm", 2500, true, false, true, -1, 5, PKF_ROUND_ROBIN, 12, 30000, 500,
+     .faults = {.refuse = 50,
+                .write_and_refuse = 50,
+                .write_and_close = 30,
+                .close = 30,
+                .lie = 10,
+                .throttle = 20,
+                .move = 50,
+                .reject = 5,
+                .largest_batch = 600},
+     .codec = PKF_LZ4, .level = 0, .workers = 2},
+    {"compressed, short of time", 1500, true, false, false, -1, 5, PKF_STICKY, 9, 10, 5,
+     .faults = {.refuse = 100, .write_and_refuse = 100, .write_and_close = 20, .close = 20, .move = 20, .silence = 300},
+     .codec = PKF_GZIP, .level = 9, .workers = 2},
+    {"compressed, in order without sequences", 1500, false, false, false, 1, 1, PKF_ROUND_ROBIN, 8, 30000, 500,
+     .faults =
+         {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 600},
+     .codec = PKF_ZSTD, .level = 3, .workers = 3},
+    {"compressed, aborted", 2500, true, true, false, -1, 5, PKF_ROUND_ROBIN, 12, 30000, 500,
+     .faults =
+         {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500},
+     .codec = PKF_SNAPPY, .level = 0, .workers = 2},
 };
 
 int main(void) {

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The threads that compress: whose turn it is, what memory they keep, how they begin and end.
+#include "rig.h"
+
+static rig r;
+static peer_request request;
+
+static void open_rig(pkf_codec codec, int32_t level, int32_t workers, size_t memory, int32_t partitions) {
+    pkf_accum_config accum = RIG_ACCUM;
+    pkf_wire_config wire = RIG_WIRE;
+    accum.codec = codec;
+    accum.codec_level = level;
+    accum.linger_ns = 0;
+    accum.buffer_memory = memory;
+    wire.workers = workers;
+    rig_open(&r, &accum, &wire, partitions);
+    rig_lead(&r, 0, 1);
+}
+
+static const char *alike(size_t size) {
+    static char value[128 << 10];
+    NEED(size < sizeof value);
+    memset(value, 'a', size);
+    value[size] = 0;
+    return value;
+}
+
+static void wait_until_done(pkf_slot *slot) {
+    CHECK(pkf_accum_wait_batch(r.accum, slot->batch, false, (int64_t)PEER_WAIT_MS * RIG_MS) == PKF_OK);
+    CHECK_INT(slot->batch->code, 0);
+    rig_forget(slot);
+}
+
+static void serve_one(int peer) {
+    NEED(peer_receive(peer, &request, PEER_WAIT_MS) == 1);
+    CHECK_INT(request.batches[0].attributes, r.topic->codec);
+    peer_reply(peer, &request, 0, 0);
+}
+
+// What a worker keeps for the next batch must not be what a record waits for that needs the whole pool.
+static void idle_workers_keep_no_memory(void) {
+    enum { MEMORY = 128 << 10, LARGE = 120 << 10 };
+    open_rig(PKF_LZ4, 0, 1, MEMORY, 1);
+    NEED(pkf_wire_start(r.wire) == PKF_OK);
+    int peer = rig_connect(&r, 0, 12);
+    pkf_slot small = rig_append(&r, 0, alike(500)), large = {.batch = NULL};
+    serve_one(peer);
+    wait_until_done(&small);
+    pkf_append append = rig_record(&r, 0, alike(LARGE), &large);
+    CHECK_INT(rig_append_some(r.accum, &append, true), PKF_OK);
+    if (large.batch) {
+        serve_one(peer);
+        wait_until_done(&large);
+    }
+    close(peer);
+    rig_stop_and_close(&r);
+}
+
+static void wait_until_finished(void) {
+    int64_t deadline = peer_now_ms() + PEER_WAIT_MS;
+    while (!pkf_workers_finished(&r.wire->workers) && peer_now_ms() < deadline) (void)poll(NULL, 0, 1);
+}
+
+// A start that failed half way, for want of threads, is tried again by the next send.
+static void workers_can_be_started_again(void) {
+    open_rig(PKF_LZ4, 0, 0, 1 << 20, 1);
+    CHECK_INT(pkf_workers_start(&r.wire->workers, PKF_WORKERS_MAX + 1), PKF_E_INVALID);
+    CHECK_INT(pkf_workers_start(&r.wire->workers, 2), PKF_OK);
+    pkf_workers_stop(&r.wire->workers);
+    CHECK_INT(pkf_workers_start(&r.wire->workers, 2), PKF_OK);
+    int peer = rig_connect(&r, 0, 12);
+    pkf_slot slot = rig_append(&r, 0, alike(500));
+    int64_t deadline = peer_now_ms() + PEER_WAIT_MS;
+    do {
+        rig_step(&r);
+    } while (peer_receive(peer, &request, 1) == 0 && peer_now_ms() < deadline);
+    CHECK_INT(request.batches[0].attributes, PKF_LZ4);
+    peer_reply(peer, &request, 0, 0);
+    rig_step(&r);
+    CHECK(rig_is_done(&slot));
+    rig_forget(&slot);
+    close(peer);
+    rig_close(&r);
+}
+
+// A batch whose end was told is not worth the time of a codec.
+static void what_has_expired_is_not_compressed(void) {
+    open_rig(PKF_LZ4, 0, 0, 1 << 20, 1);
+    r.wire->workers.count = 1; // none takes it yet
+    pkf_slot slot = rig_batch(&r, 0, alike(500));
+    rig_step(&r);
+    CHECK_INT(slot.batch->packing, PKF_PACKING_UNDER_WAY);
+    rig_advance(&r, 121000);
+    rig_step(&r);
+    CHECK(rig_is_done(&slot));
+    r.wire->workers.count = 0;
+    CHECK_INT(pkf_workers_start(&r.wire->workers, 1), PKF_OK);
+    wait_until_finished();
+    CHECK(pkf_workers_finished(&r.wire->workers));
+    CHECK_INT(slot.batch->packed_size, 0);
+    rig_step(&r);
+    CHECK(slot.batch->slab == NULL);
+    rig_forget(&slot);
+    rig_close(&r);
+}
+
+static int finished_count(void) {
+    int count = 0;
+    for (pkf_batch *batch = atomic_load(&r.wire->workers.finished); batch; batch = batch->work_next) count++;
+    return count;
+}
+
+// A partition with many full batches does not keep one batch of another waiting.
+static void partitions_take_turns(void) {
+    enum { MANY = 30, AHEAD = 16 };
+    pkf_slot slots[MANY], last;
+    open_rig(PKF_LZ4, 0, 0, 1 << 20, 2);
+    r.wire->workers.count = 1; // none takes anything yet
+    int peer = rig_connect(&r, 0, 12), after = 0;
+    for (int i = 0; i < MANY; i++) slots[i] = rig_batch(&r, 0, alike(100));
+    rig_step(&r);
+    last = rig_batch(&r, 1, alike(100));
+    rig_step(&r);
+    r.wire->workers.count = 0;
+    CHECK_INT(pkf_workers_start(&r.wire->workers, 1), PKF_OK);
+    int64_t deadline = peer_now_ms() + PEER_WAIT_MS;
+    while (finished_count() < AHEAD + 1 && peer_now_ms() < deadline) (void)poll(NULL, 0, 1);
+    NEED(finished_count() == AHEAD + 1);
+    for (pkf_batch *batch = atomic_load(&r.wire->workers.finished); batch != last.batch; batch = batch->work_next)
+        after++;
+    CHECK_INT(after, AHEAD - 1); // newest first: all of the other partition's but one
+    rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
+    rig_step(&r);
+    for (int i = 0; i < MANY; i++) rig_forget(&slots[i]);
+    rig_forget(&last);
+    close(peer);
+    rig_close(&r);
+}
+
+int main(void) {
+    idle_workers_keep_no_memory();
+    workers_can_be_started_again();
+    what_has_expired_is_not_compressed();
+    partitions_take_turns();
+    free(request.frame);
+    return FINISH();
+}
