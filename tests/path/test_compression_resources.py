@@ -178,9 +178,8 @@ FULL = """
 
 @pytest.mark.parametrize(("codec", "level", "memory", "size", "threads"), [
     ("gzip", 6, 32 * KB, 500, 8), ("snappy", 0, 32 * KB, 500, 8), ("lz4", 0, 32 * KB, 500, 8),
-    ("zstd", 3, 32 * KB, 500, 8), ("gzip", 1, 256 * KB, 3_000, 8), ("lz4", 12, 1 * MB, 100, 4),
-    ("zstd", 3, 4 * MB, 30_000, 8), ("snappy", 0, 8 * MB, 900_000, 4), ("zstd", 3, 32 * MB, 1_000, 4),
-    ("zstd", 19, 12 * MB, 1_000, 4), ("zstd", 19, 8 * MB, 500_000, 4),
+    ("zstd", 3, 32 * KB, 500, 8), ("lz4", 12, 1 * MB, 100, 4), ("zstd", 3, 4 * MB, 30_000, 8),
+    ("snappy", 0, 8 * MB, 900_000, 4), ("zstd", 3, 32 * MB, 1_000, 4), ("zstd", 19, 8 * MB, 500_000, 4),
 ])  # fmt: skip
 def test_memory_stays_within_bounds(
     start_broker: StartBroker, codec: str, level: int, memory: int, size: int, threads: int

@@ -151,7 +151,7 @@ def test_records_that_expire_are_told_of(tmp_path: Path, seed: int) -> None:
 def test_compressed(tmp_path: Path, seed: int, codec: str, may_expire: bool) -> None:
     """The same with batches in the hands of several workers while all that happens."""
     timeouts = {"request_timeout_ms": 200, "delivery_timeout_ms": 400} if may_expire else {"request_timeout_ms": 1000}
-    play(tmp_path, seed, may_expire, SECONDS / 4, compression_type=codec, compression_threads=1 + seed % 4, **timeouts)
+    play(tmp_path, seed, may_expire, SECONDS / 5, compression_type=codec, compression_threads=1 + seed % 4, **timeouts)
 
 
 def test_without_idempotence_the_ledger_finds_doubles(tmp_path: Path, seed: int) -> None:
