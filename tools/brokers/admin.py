@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, TimeoutError
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -27,17 +28,17 @@ class Admin:
 
     def create_topic(self, name: str, partitions: int, replication: int, config: Mapping[str, str] | None) -> None:
         topic = NewTopic(name, partitions, replication, config=dict(config or {}))
-        self._retrying(lambda: self._client.create_topics([topic], operation_timeout=10)[name].result(self._timeout))
+        self._retrying(lambda: self._client.create_topics([topic], operation_timeout=10)[name], "TOPIC_ALREADY_EXISTS")
         wait_for(lambda: self._served(name, partitions), f"leaders of {name}", self._timeout)
 
         wait_for(lambda: self._answers(name, partitions), f"partitions of {name}", self._timeout)
 
     def delete_topic(self, name: str) -> None:
-        self._retrying(lambda: self._client.delete_topics([name], operation_timeout=10)[name].result(self._timeout))
+        self._retrying(lambda: self._client.delete_topics([name], operation_timeout=10)[name], "UNKNOWN_TOPIC_OR_PART")
         wait_for(lambda: self._find(name) is None, f"deletion of {name}", self._timeout)
 
     def add_partitions(self, name: str, total: int) -> None:
-        self._retrying(lambda: self._client.create_partitions([NewPartitions(name, total)])[name].result(self._timeout))
+        self._retrying(lambda: self._client.create_partitions([NewPartitions(name, total)])[name], "INVALID_PARTITIONS")
         wait_for(lambda: self._served(name, total), f"leaders of {name}", self._timeout)
         wait_for(lambda: self._answers(name, total), f"partitions of {name}", self._timeout)
 
@@ -90,15 +91,28 @@ class Admin:
         found: TopicMetadata | None = self._cluster().topics.get(topic)
         return None if found is None or found.error is not None else found
 
-    def _retrying(self, action: Callable[[], object]) -> None:
-        """A broker that has just started may know too few others for the replication wanted."""
-        deadline = time.monotonic() + self._timeout
+    def _retrying(self, action: Callable[[], Future[None]], done: str) -> None:
+        """A broker that has just started may know too few others for the replication wanted, or answer nothing.
+
+        done: the error that says, after a try without an answer, that it has had its effect.
+        """
+        deadline = time.monotonic() + 2 * self._timeout
+        unanswered = False
         while True:
             try:
-                action()
+                action().result(self._timeout / 2)
                 return
+            except TimeoutError:
+                unanswered = True
+                if time.monotonic() > deadline:
+                    raise
             except KafkaException as error:
-                if not error.args[0].retriable() and error.args[0].name() != "INVALID_REPLICATION_FACTOR":
+                if unanswered and error.args[0].name() == done:
+                    return
+                unanswered |= error.args[0].code() < -1  # not a broker's answer
+                if not (
+                    unanswered or error.args[0].retriable() or error.args[0].name() == "INVALID_REPLICATION_FACTOR"
+                ):
                     raise
                 if time.monotonic() > deadline:
                     raise
