@@ -24,6 +24,7 @@ from .errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     ProducerClosedError,
+    SerializationError,
     UnsupportedVersionError,
     code_of,
     message_of,
@@ -33,6 +34,7 @@ from .metrics import raw_metrics
 from .options import OPTIONS
 from .partitioner import adapt as adapt_partitioner
 from .serializer import adapt as adapt_serializer
+from .serializer import failure, plain
 from .types import ProducerRecord, TopicPartition, check_topic
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class KafkaProducer(ProducerBase):
         self._key_serializer = None if config.key_serializer is None else adapt_serializer(config.key_serializer, "key")
         self._value_serializer = (
             None if config.value_serializer is None else adapt_serializer(config.value_serializer, "value"))
+        self._plain = (None if config.key_serializer is None else plain(config.key_serializer),
+                       None if config.value_serializer is None else plain(config.value_serializer))
         self._partition = None if isinstance(config.partitioner, str) else adapt_partitioner(config.partitioner)
         self._transactions: Any = None
         self._resolved = config
@@ -86,7 +90,8 @@ class KafkaProducer(ProducerBase):
     def _begin(self) -> None:
         self._lifecycle = Lifecycle(self._resolved)
         self._interceptors = self._lifecycle.interceptors
-        self._open(self._lifecycle.accumulator, self._fast_path_applies(), self._lifecycle.delivery.ensure_started)
+        self._open(self._lifecycle.accumulator, self._send_is_direct(), self._lifecycle.delivery.ensure_started,
+                   *self._plain)
         self._lifecycle.guard(self)
 
     def _begin_anew(self) -> None:
@@ -100,9 +105,14 @@ class KafkaProducer(ProducerBase):
         self._closed = closed
 
     def _fast_path_applies(self) -> bool:
-        """The extension type's send() does it all: nothing of the user's runs, nothing has to be told."""
-        return not (self._interceptors or self._key_serializer or self._value_serializer or self._partition
-                    or self._transactions)
+        """The extension type does it all: nothing of the user's runs, nothing has to be told."""
+        return self._send_is_direct() and not (self._key_serializer or self._value_serializer)
+
+    def _send_is_direct(self) -> bool:
+        """The same, or the extension type's send() can call the serializers."""
+        key, value = self._plain
+        return not (self._interceptors or self._partition or self._transactions
+                    or (self._key_serializer and not key) or (self._value_serializer and not value))
 
     @property
     def _transaction_manager(self) -> Any:
@@ -112,7 +122,7 @@ class KafkaProducer(ProducerBase):
     @_transaction_manager.setter
     def _transaction_manager(self, manager: Any) -> None:
         self._transactions = manager
-        self._set_direct(not self._closed and self._fast_path_applies())
+        self._set_direct(not self._closed and self._send_is_direct())
 
     def __repr__(self) -> str:
         config = self.config
@@ -142,8 +152,21 @@ class KafkaProducer(ProducerBase):
             record = self._interceptors.on_send(record)
         return self._do_send(record, on_delivery, chosen)
 
+    def _send_serialized(self, topic: str, value: Any, key: Any, on_delivery: Callable[..., object] | None,
+                         chosen: int) -> RecordFuture:
+        """send() where the fast path has called the serializers, and C named a decision."""
+        return self._do_send(ProducerRecord(topic, None, None, key, value), on_delivery, chosen, serialized=True)
+
+    def _not_serialized(self, topic: str, value: Any, key: Any, field: Literal["key", "value"],
+                        error: BaseException) -> RecordFuture:
+        """send() where a serializer raised in the fast path."""
+        if isinstance(error, Exception) and not isinstance(error, SerializationError):
+            cause, error = error, failure(topic, field, key if field == "key" else value, error)
+            error.__cause__ = cause
+        return self._refuse(ProducerRecord(topic, None, None, key, value), None, None, error)
+
     def _do_send(self, record: ProducerRecord, on_delivery: Callable[..., object] | None,
-                 chosen: int = -1) -> RecordFuture:
+                 chosen: int = -1, serialized: bool = False) -> RecordFuture:
         """The eight steps of the specification. `chosen`: a partition that a first try of the fast path settled on."""
         deadline = time.monotonic() + self._max_block_s
         partition = record.partition
@@ -152,7 +175,7 @@ class KafkaProducer(ProducerBase):
             # 1. Wait for the topic's metadata, and for the partition if one is named.
             handle = self._wait_for_partition(record.topic, partition, deadline)
             # 2. Serialize key and value; serializers may add headers.
-            key, value = self._serialize(record)
+            key, value = (record.key, record.value) if serialized else self._serialize(record)
             # 3. Choose a partition: the record's, the user's partitioner's, or None for one of the built-in ones.
             partition = self._choose_partition(record, key, value, handle, chosen)
             record.freeze()

@@ -9,6 +9,7 @@ import struct
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from .arity import takes
@@ -186,12 +187,27 @@ def adapt(serializer: Any, field: Literal["key", "value"]) -> SerializeFunction:
         except SerializationError:
             raise
         except Exception as error:
-            data_type = _type_name(data)
-            raise SerializationError(
-                f"cannot serialize the {field} ({data_type}) of a record for topic {topic!r}: "
-                f"{type(error).__name__}: {error}", topic=topic, field=field, data_type=data_type) from error
+            raise failure(topic, field, data, error) from error
 
     return serialize
+
+
+def failure(topic: str, field: Literal["key", "value"], data: Any, error: Exception) -> SerializationError:
+    """What is raised when a serializer raised ``error``."""
+    data_type = _type_name(data)
+    return SerializationError(
+        f"cannot serialize the {field} ({data_type}) of a record for topic {topic!r}: "
+        f"{type(error).__name__}: {error}", topic=topic, field=field, data_type=data_type)
+
+
+def plain(serializer: Any) -> Callable[[Any], Any] | None:
+    """The serializer as ``f(data)``, if it takes no more or wants neither topic nor headers; else None."""
+    if type(serializer).__module__ == __name__:
+        return partial(serializer.serialize, "", [])
+    method = getattr(serializer, "serialize", None)
+    if callable(method):
+        return None if takes(method, 3) or takes(method, 2) else method
+    return serializer if takes(serializer, 1) else None
 
 
 def _call_with(function: Callable[..., Any], counts: tuple[int, int, int]) -> SerializeFunction:

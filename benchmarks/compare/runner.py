@@ -21,7 +21,7 @@ from benchmarks.compare.result import EntryResult, ScenarioResult, TargetResult
 from benchmarks.compare.scenario import Entry, Scenario, Target
 
 ROOT = Path(__file__).parents[2]
-QUICK_SECONDS, QUICK_WARMUP = 0.3, 0.05
+QUICK_SECONDS, QUICK_WARMUP = 0.2, 0.05
 QUICK_TOPICS, QUICK_PARTITIONS = 5, 100
 ADDED = ("acknowledged", "sent_total", "rate", "megabytes", "cpu_percent", "peak_rss", "peak_over_start")
 # A topic that cannot be made or counted fails the run, too, and not the comparison.

@@ -18,7 +18,14 @@ NO_HEADERS: int
 class ProducerBase:
     """What KafkaProducer inherits: send(), whose fast path is one C call that appends and returns a future."""
 
-    def _open(self, accumulator: Accumulator, direct: bool, start_delivery: Callable[[], None]) -> None:
+    def _open(
+        self,
+        accumulator: Accumulator,
+        direct: bool,
+        start_delivery: Callable[[], None],
+        serialize_key: Callable[[Any], Any] | None = None,
+        serialize_value: Callable[[Any], Any] | None = None,
+    ) -> None:
         """Append to this accumulator; `direct`: the fast path applies; start_delivery() starts the delivery thread."""
     def _set_direct(self, direct: bool) -> None:
         """Switch the fast path: off when closed, fatal or forked."""

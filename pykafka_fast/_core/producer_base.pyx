@@ -178,8 +178,8 @@ cdef class ProducerBase:
     """What KafkaProducer inherits: send(), whose fast path is one C call that appends and returns a future.
 
     The subclass calls _open() in its constructor and provides _send(), which takes over whenever the fast path does
-    not apply: interceptors, serializers, a partitioner of the user's, a transaction, a record object, or an answer
-    of the C library that is a matter of policy.
+    not apply: interceptors, serializers that see topic or headers, a partitioner of the user's, a transaction, a
+    record object, or an answer of the C library that is a matter of policy.
     """
 
     cdef Accumulator _accumulator
@@ -187,11 +187,18 @@ cdef class ProducerBase:
     cdef str _last_name      # the topic of the last send, compared by identity before the dict is asked
     cdef Topic _last_topic
     cdef bint _direct
+    cdef bint _serializes        # one of the next two is not None
+    cdef object _serialize_key   # f(data)
+    cdef object _serialize_value
     cdef pkf_ms_clock _clock     # under the GIL
     cdef object _start_delivery  # called before the first record with a callback, then None
 
-    def _open(self, Accumulator accumulator not None, bint direct, start_delivery):
+    def _open(self, Accumulator accumulator not None, bint direct, start_delivery, serialize_key=None,
+              serialize_value=None):
         """Append to this accumulator; `direct`: the fast path applies; start_delivery() starts the delivery thread."""
+        self._serialize_key = serialize_key
+        self._serialize_value = serialize_value
+        self._serializes = serialize_key is not None or serialize_value is not None
         self._start_delivery = start_delivery
         self._last_name = None
         self._last_topic = None
@@ -226,6 +233,8 @@ cdef class ProducerBase:
             handle = <Topic> <object> found
             self._last_topic = handle
             self._last_name = topic
+        if self._serializes:
+            return send_objects(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
         if (PyBytes_CheckExact(value) and (key is None or PyBytes_CheckExact(key)) and headers is None
                 and partition is None and timestamp_ms is None):
             return send_bytes(self, handle, value, key, on_delivery)
@@ -291,6 +300,8 @@ cdef object send_bytes(ProducerBase self, Topic handle, value, key, on_delivery)
             expect_look(future)
         return future
     drop_callback(&append)
+    if self._serializes:
+        return self._send_serialized(handle.name, value, key, on_delivery, append.partition)
     return self._send(handle.name, value, key, None, None, None, on_delivery, append.partition)
 
 
@@ -304,7 +315,34 @@ cdef object send_anything(
         self, handle, value, key, headers, partition, timestamp_ms, on_delivery, on_delivery is not None, -1.0, &chosen)
     if type(outcome) is RecordFuture:
         return outcome
+    if self._serializes:
+        return self._send_serialized(handle.name, value, key, on_delivery, chosen)
     return self._send(handle.name, value, key, headers, partition, timestamp_ms, on_delivery, chosen)
+
+
+cdef object send_objects(
+    ProducerBase self, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery,
+):
+    """What serializers turn into bytes, each called once and not before the topic is known: key, then value."""
+    if (headers is not None or partition is not None or timestamp_ms is not None or handle.c.partition_count == 0
+            or (on_delivery is not None and not PyCallable_Check(on_delivery))):
+        return self._send(handle.name, value, key, headers, partition, timestamp_ms, on_delivery, -1)
+    serialized_key, serialized_value = key, value
+    if self._serialize_key is not None:
+        try:
+            serialized_key = self._serialize_key(key)
+        except BaseException as error:
+            return self._not_serialized(handle.name, value, key, "key", error)
+    if self._serialize_value is not None:
+        try:
+            serialized_value = self._serialize_value(value)
+        except BaseException as error:
+            return self._not_serialized(handle.name, value, key, "value", error)
+    if handle.accumulator is not self._accumulator:
+        raise ProducerForkedError("the process was forked while this record was being sent; send it again")
+    if PyBytes_CheckExact(serialized_value) and (serialized_key is None or PyBytes_CheckExact(serialized_key)):
+        return send_bytes(self, handle, serialized_value, serialized_key, on_delivery)
+    return send_anything(self, handle, serialized_value, serialized_key, None, None, None, on_delivery)
 
 
 cdef int prepare_callback(ProducerBase self, on_delivery) except -1:

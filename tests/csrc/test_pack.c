@@ -152,7 +152,9 @@ static void split_batches_are_compressed_again(void) {
     for (int i = 0; i < COUNT; i++) {
         int32_t index = slots[i].index;
         CHECK(pkf_accum_wait_batch(r.accum, slots[i].batch, false, (int64_t)PEER_WAIT_MS * RIG_MS) == PKF_OK);
-        CHECK_INT(pkf_batch_follow(slots[i].batch, &index)->code, 0);
+        pkf_batch *piece = pkf_batch_follow(slots[i].batch, &index);
+        CHECK(pkf_accum_wait_batch(r.accum, piece, false, (int64_t)PEER_WAIT_MS * RIG_MS) == PKF_OK);
+        CHECK_INT(piece->code, 0);
         rig_forget(&slots[i]);
     }
     close(peer);

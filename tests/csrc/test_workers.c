@@ -137,11 +137,28 @@ static void partitions_take_turns(void) {
     rig_close(&r);
 }
 
+// Each record finds wire and workers asleep, or about to be: a wake-up that is lost would cost it the deadline.
+static void one_record_at_a_time(int32_t workers) {
+    enum { COUNT = 2000 };
+    open_rig(PKF_SNAPPY, 0, workers, 1 << 20, 1);
+    NEED(pkf_wire_start(r.wire) == PKF_OK);
+    int peer = rig_connect(&r, 0, 12);
+    for (int i = 0; i < COUNT; i++) {
+        pkf_slot slot = rig_append(&r, 0, alike(300));
+        serve_one(peer);
+        wait_until_done(&slot);
+    }
+    close(peer);
+    rig_stop_and_close(&r);
+}
+
 int main(void) {
     idle_workers_keep_no_memory();
     workers_can_be_started_again();
     what_has_expired_is_not_compressed();
     partitions_take_turns();
+    one_record_at_a_time(1);
+    one_record_at_a_time(PKF_WORKERS_MAX);
     free(request.frame);
     return FINISH();
 }

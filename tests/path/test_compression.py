@@ -243,3 +243,22 @@ def test_many_threads_through_a_small_pool(start_broker: StartBroker, make: Make
         name = mine[0].split()[0]
         read = [it.value for it in broker.records("t", int(name) % 4) if it.value and it.value.split()[0] == name]
         assert read == mine
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_send_many(start_broker: StartBroker, make: Make, codec: str) -> None:
+    """Ranges follow their records through batches that were compressed, refused and cut up."""
+    broker = start_broker(topics={"t": 2}, max_message_bytes=20_000)
+    producer = make(broker, compression_type=codec, batch_size=8_000, batch_max_size=16_000, linger_ms=20)
+    rng = random.Random(9)
+    sent: dict[int, list[bytes]] = {0: [], 1: []}
+    for turn in range(20):
+        incompressible = turn % 10 == 9
+        values = [rng.randbytes(500) if incompressible else lines(rng, 1_200) for _ in range(600)]
+        future = producer.send_many("t", values, partition=turn % 2)
+        offsets = [metadata.offset for metadata in future.get(timeout=60)]
+        sent[turn % 2] += values
+        assert offsets == list(range(len(sent[turn % 2]) - 600, len(sent[turn % 2])))
+    for partition, values in sent.items():
+        assert [record.value for record in broker.records("t", partition)] == values
+    assert figure(producer, "batch-split-total") > 0

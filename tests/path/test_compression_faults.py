@@ -57,7 +57,7 @@ def test_expired_while_a_worker_has_it(roomy: EmbeddedBroker, make: Make) -> Non
     goes on with what comes next."""
     producer = make(roomy, delivery_timeout_ms=400, request_timeout_ms=300, **SLOW)
     producer.send("t", b"x", partition=0).get(timeout=20)
-    value = slow_value(6_000_000)
+    value = slow_value(4_000_000)
     began = time.monotonic()
     future = producer.send("t", value, partition=0)
     behind = [producer.send("t", b"%d" % number * 100, partition=0) for number in range(10)]
@@ -114,13 +114,13 @@ def test_close_does_not_wait_for_all_of_them(roomy: EmbeddedBroker, make: Make, 
 
 
 def test_close_and_flush_wait_for_all_of_them(roomy: EmbeddedBroker, make: Make) -> None:
-    value = slow_value(400_000)
+    value = slow_value(200_000)
     for end in ("flush", "close"):
         producer = make(roomy, **SLOW | {"linger_ms": 60_000})
-        futures = [producer.send("t", value, partition=number % 4) for number in range(12)]
+        futures = [producer.send("t", value, partition=number % 4) for number in range(8)]
         producer.flush() if end == "flush" else producer.close()
         assert all(future.succeeded() for future in futures)
-    assert roomy.record_count("t") == 24
+    assert roomy.record_count("t") == 16
 
 
 def test_closed_while_threads_send(broker: EmbeddedBroker, make: Make) -> None:

@@ -12,7 +12,7 @@ from kafka.serializer import Serializer as KafkaPythonSerializer
 
 import pykafka_fast
 from pykafka_fast import JsonSerializer, KafkaProducer, ProducerRecord, Serializer, StringSerializer
-from pykafka_fast.errors import IllegalStateError, SerializationError
+from pykafka_fast.errors import IllegalStateError, ProducerClosedError, SerializationError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, check_balance
 from tools import readback
@@ -187,3 +187,44 @@ def test_key_serializer_alone(broker: EmbeddedBroker, make: Make) -> None:
     with pytest.raises(TypeError, match="value_serializer missing"):
         producer.send("t", "text", key="k")
     assert isinstance(producer, KafkaProducer)
+
+
+def test_a_function_is_called_once_whatever_the_append_has_to_wait_for(broker: EmbeddedBroker, make: Make) -> None:
+    """For the topic's metadata, for memory, for room in a batch; key before value."""
+    calls: list[Any] = []
+
+    def note(data: Any) -> bytes:
+        calls.append(data)
+        return bytes(data)
+
+    producer = make(broker, key_serializer=note, value_serializer=note, buffer_memory=1 << 16, linger_ms=0)
+    futures = [producer.send("t", 3_000 + number, key=number) for number in range(100)]
+    assert all(future.get(TIMEOUT_S) for future in futures)
+    assert calls == [data for number in range(100) for data in (number, 3_000 + number)]
+    assert sorted(len(record.value or b"") for record in broker.records("t")) == list(range(3_000, 3_100))
+
+
+@pytest.mark.parametrize("field", ["key", "value"])
+def test_a_function_that_raises_says_of_what(field: str, broker: EmbeddedBroker, make: Make) -> None:
+    """Before the topic is known and after, in the same words; nothing is sent."""
+    producer = make(broker, key_serializer=str.encode, value_serializer=str.encode)
+    data: dict[str, Any] = {"value": "v", "key": "k", field: 7}
+    said = []
+    for _ in range(2):
+        with pytest.raises(SerializationError, match=f"the {field} \\(int\\) of a record for topic 't'") as caught:
+            producer.send("t", data["value"], key=data["key"])
+        assert isinstance(caught.value.__cause__, TypeError)
+        said.append(str(caught.value))
+        producer.send("t", "good", key="good").get(TIMEOUT_S)
+    assert said[0] == said[1]
+    assert broker.record_count("t") == 2
+
+
+def test_a_function_may_close_the_producer(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, value_serializer=lambda data: producer.close() if data == "close" else data.encode())
+    producer.send("t", "first").get(TIMEOUT_S)
+    with pytest.raises(ProducerClosedError):
+        producer.send("t", "close", key=b"k")
+    with pytest.raises(ProducerClosedError):
+        producer.send("t", "late")
+    assert [record.value for record in broker.records("t")] == [b"first"]

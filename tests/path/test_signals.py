@@ -196,7 +196,7 @@ main = threading.get_ident()
 
 def stop(*_):
     producer.close(timeout={timeout})
-    os.write(1, b"closed\n")  # the signal may interrupt a print()
+    os.write(1, b"closed\\n")  # the signal may interrupt a print()
     sys.exit(5)
 
 def fill():

@@ -43,12 +43,17 @@ def identity(data: Any) -> Any:
     return data
 
 
+def identity_of_three(topic: str, headers: Any, data: Any) -> Any:
+    return data
+
+
 #: What the constructor is given so that send() goes that way.
 OPTIONS: dict[str, dict[str, Any]] = {
     "fast": {},
     "interceptor": {"interceptors": [ProducerInterceptor()]},
     "acknowledgements": {"interceptors": [Watcher()]},
     "serializers": {"key_serializer": identity, "value_serializer": identity},
+    "serializers of headers": {"key_serializer": identity, "value_serializer": identity_of_three},
     "partitioner": {"partitioner": Second()},
     "transactions": {},
 }

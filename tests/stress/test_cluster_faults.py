@@ -18,6 +18,13 @@ pytestmark = [pytest.mark.stress, pytest.mark.cluster, pytest.mark.timeout(600)]
 NewTopic = Callable[[int], str]
 
 
+def codec(seed: int) -> dict[str, str]:
+    """Options with one of the codecs, or none."""
+    drawn = {"compression_type": ["none", "gzip", "snappy", "lz4", "zstd"][seed % 5]}
+    print(drawn)
+    return drawn
+
+
 def test_three_hundred_thousand_through_five_kills(shaken: KafkaCluster, topic: NewTopic, seed: int) -> None:
     result = run(Plan(records=300_000, kills=5, rate=6_000, seed=seed), shaken, topic(6))
     print(result.line())
@@ -29,7 +36,8 @@ def test_three_hundred_thousand_through_five_kills(shaken: KafkaCluster, topic: 
 def test_a_network_that_misbehaves(shaken: KafkaCluster, topic: NewTopic, relay: Relay, seed: int) -> None:
     """And kills meanwhile; there is time enough for everything to be delivered."""
     cuts = relay.cuts
-    result = run(Plan(records=40_000, kills=2, rate=2_000, seed=seed), shaken, topic(6), relay)
+    plan = Plan(records=40_000, kills=2, rate=2_000, seed=seed, options=codec(seed))
+    result = run(plan, shaken, topic(6), relay)
     print(result.line())
     assert result.problems == []
     assert result.acknowledged == result.sent >= 40_000
@@ -39,7 +47,7 @@ def test_a_network_that_misbehaves(shaken: KafkaCluster, topic: NewTopic, relay:
 
 def test_too_little_time(shaken: KafkaCluster, topic: NewTopic, relay: Relay, seed: int) -> None:
     """Records expire in the buffer, in flight and between retries; what was acknowledged is right all the same."""
-    options = {"delivery_timeout_ms": 1_200, "request_timeout_ms": 600, "max_block_ms": 500}
+    options = {"delivery_timeout_ms": 1_200, "request_timeout_ms": 600, "max_block_ms": 500, **codec(seed)}
     result = run(Plan(records=30_000, kills=2, rate=2_000, seed=seed, options=options), shaken, topic(6), relay)
     print(result.line(), result.errors)
     assert result.problems == []

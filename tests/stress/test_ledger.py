@@ -107,7 +107,7 @@ class Faults:
         return f"throttled for {ms} ms"
 
 
-def play(folder: Path, seed: int, may_expire: bool, **options: object) -> Audit:
+def play(folder: Path, seed: int, may_expire: bool, seconds: float = SECONDS, **options: object) -> Audit:
     """One run; what the audit counted."""
     rng = random.Random(seed)
     with EmbeddedBroker(topics={"t": PARTITIONS}, brokers=3, max_message_bytes=60_000) as broker:
@@ -117,7 +117,7 @@ def play(folder: Path, seed: int, may_expire: bool, **options: object) -> Audit:
             "batch_size": rng.choice([500, 4000, 16_384]),
             "buffer_memory": rng.choice([256 << 10, 2 << 20]), "max_block_ms": 2000, **options})
         work = Workload(client, folder, partitions=PARTITIONS, threads=THREADS, rate=RATE, seed=seed)
-        Faults(broker, rng).run(SECONDS)
+        Faults(broker, rng).run(seconds)
         broker.clear()
         problems = work.finish(60)
         check_balance(client.producer)
@@ -129,7 +129,7 @@ def play(folder: Path, seed: int, may_expire: bool, **options: object) -> Audit:
         assert problems + audit.problems() == []
         assert [problem for problem in broker.violations if not (may_expire and REFUSED_SEQUENCE in problem)] == []
     print(f"{work.sent} records, {work.errors}")
-    assert work.sent == sum(audit.outcomes.values()) > 1000
+    assert work.sent == sum(audit.outcomes.values()) > 80 * seconds
     return audit
 
 
@@ -143,6 +143,15 @@ def test_nothing_fails_for_good(tmp_path: Path, seed: int) -> None:
 @pytest.mark.timeout(SECONDS + 110)
 def test_records_that_expire_are_told_of(tmp_path: Path, seed: int) -> None:
     play(tmp_path, seed, True, request_timeout_ms=200, delivery_timeout_ms=400)
+
+
+@pytest.mark.timeout(SECONDS + 110)
+@pytest.mark.parametrize("may_expire", [False, True], ids=["all arrives", "some expires"])
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_compressed(tmp_path: Path, seed: int, codec: str, may_expire: bool) -> None:
+    """The same with batches in the hands of several workers while all that happens."""
+    timeouts = {"request_timeout_ms": 200, "delivery_timeout_ms": 400} if may_expire else {"request_timeout_ms": 1000}
+    play(tmp_path, seed, may_expire, SECONDS / 4, compression_type=codec, compression_threads=1 + seed % 4, **timeouts)
 
 
 def test_without_idempotence_the_ledger_finds_doubles(tmp_path: Path, seed: int) -> None:
