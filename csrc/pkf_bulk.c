@@ -176,9 +176,12 @@ static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *p
                               bool *look) {
     pkf_batch *batch = partition->tail;
     int32_t count = 0;
-    uint32_t body, before = batch ? batch->used : 0;
+    uint32_t body, before = 0;
     if (atomic_load_explicit(&accum->closed, memory_order_relaxed)) return PKF_E_CLOSED;
-    if (batch && !batch->closed) count = write_rows_locked(bulk, batch, i, end, false);
+    if (batch && !batch->closed) { // a closed one is the wire's
+        before = batch->used;
+        count = write_rows_locked(bulk, batch, i, end, false);
+    }
     if (count == 0) { // the batch must grow, or there must be another
         describe(bulk, i);
         pkf_status status = pkf_accum_ready_locked(accum, partition, &bulk->append, &body, look);
