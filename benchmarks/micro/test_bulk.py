@@ -39,7 +39,7 @@ class Taker:
         self.topic = self.accumulator.topic(TOPIC)
         self.topic.set_route([1] * PARTITIONS)
         self.wire = Wire(self.accumulator, client_id="bulk", acks=-1, idempotent=False, max_in_flight=5,
-                         request_timeout_ms=30_000, idle_timeout_ms=540_000, patience_ms=5.0, receive_max=MIB)  # fmt: skip
+                         request_timeout_ms=30_000, idle_timeout_ms=540_000, patience_ms=5.0, receive_max=MIB)
         self.wire.start()
 
     def settle(self) -> None:

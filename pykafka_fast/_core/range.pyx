@@ -15,31 +15,12 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 
 from pykafka_fast._core.csrc cimport (
-    PKF_DONE,
-    PKF_E_TIMEOUT,
-    PKF_UNSEEN,
-    pkf_accum,
-    pkf_accum_hurry,
-    pkf_accum_wait_batch,
-    pkf_batch,
-    pkf_batch_inherited,
-    pkf_batch_orphan,
-    pkf_batch_record_code,
-    pkf_batch_ref,
-    pkf_batch_state,
-    pkf_slot,
+    PKF_DONE, PKF_E_TIMEOUT, PKF_UNSEEN, pkf_accum, pkf_accum_hurry, pkf_accum_wait_batch, pkf_batch,
+    pkf_batch_inherited, pkf_batch_orphan, pkf_batch_record_code, pkf_batch_ref, pkf_batch_state, pkf_slot,
 )
 from pykafka_fast._core.csrc_bulk cimport (
-    pkf_place,
-    pkf_range_clear,
-    pkf_range_init,
-    pkf_range_place,
-    pkf_range_reserve,
-    pkf_range_add,
-    pkf_range_run,
-    pkf_run,
-    pkf_sizes_at,
-    pkf_sizes_note,
+    pkf_place, pkf_range_clear, pkf_range_init, pkf_range_place, pkf_range_reserve, pkf_range_add, pkf_range_run,
+    pkf_run, pkf_sizes_at, pkf_sizes_note,
 )
 from pykafka_fast._core.future cimport (
     BOTH, CALLBACK, ERRBACK, LOOP, Listener, RecordFuture, attach, check_timeout, expect_look, new_future, run_listener,

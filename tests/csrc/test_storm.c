@@ -331,8 +331,7 @@ static void run(const plan *p) {
     for (int i = 0; i < brokers.connection_count; i++) pthread_join(brokers.connections[i], NULL);
     for (uint32_t i = 0; i < total; i++) check_fate(i, &t);
     printf("%s: %d delivered, %d failed (%d in doubt), %d not sent; %d requests on %d connections, %d duplicates, %d "
-           "out of "
-           "order, %d moves, %d epochs, %d compressed\n",
+           "out of order, %d moves, %d epochs, %d compressed\n",
            p->name, t.delivered, t.failed, t.doubtful, t.not_sent, (int)brokers.requests, brokers.connection_count,
            (int)brokers.duplicates, (int)brokers.out_of_order, (int)brokers.moved, epoch + 1, (int)brokers.compressed);
     CHECK((p->codec == PKF_NONE) == (brokers.compressed == 0));
