@@ -360,7 +360,8 @@ class KafkaProducer(ProducerBase):
 
         Args:
             timeout: seconds; None waits for every record (``delivery_timeout_ms`` bounds that); 0 drops them at once.
-                In a callback it counts as 0, because the callback's own thread cannot be waited for.
+                In a callback it counts as 0, because the callback's own thread cannot be waited for. What a codec is
+                compressing at that moment is waited for in any case.
 
         Raises:
             ValueError: negative, or not a number of seconds that can be waited for.
