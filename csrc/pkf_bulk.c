@@ -94,10 +94,20 @@ static int32_t partition_of(const pkf_bulk *bulk, int32_t i) {
     return pkf_topic_choose(bulk->topic, &bulk->keys[i]);
 }
 
+// What is left of the rows: all of it may go to one partition, or a fair share.
+static void expect(pkf_bulk *bulk) {
+    const pkf_rows *rows = &bulk->rows;
+    int32_t partitions = atomic_load_explicit(&bulk->topic->partition_count, memory_order_relaxed);
+    bulk->expected = (size_t)((double)rows->bytes * (rows->count - bulk->taken) / rows->count);
+    bulk->expected_share = bulk->expected / (size_t)(partitions > 0 ? partitions : 1);
+    bulk->scattered = rows->partitions || rows->partition < 0;
+}
+
 static pkf_status load_block(pkf_bulk *bulk) {
     const pkf_rows *rows = &bulk->rows;
     int32_t count = smaller(PKF_BLOCK, rows->count - bulk->taken);
     bulk->block_first = bulk->taken;
+    expect(bulk);
     if (rows->keys.kind == PKF_COLUMN_NONE) memset(bulk->keys, 0, (size_t)count * sizeof *bulk->keys);
     if (rows->values.kind == PKF_COLUMN_NONE) memset(bulk->values, 0, (size_t)count * sizeof *bulk->values);
     pkf_column_read(&rows->keys, bulk->taken, count, bulk->keys);
@@ -115,15 +125,6 @@ static int64_t timestamp_of(const pkf_range *range, int32_t row) {
     return range->timestamps ? range->timestamps[row] : range->timestamp;
 }
 
-// What is left of the rows, in the partition of the next one: all of it if it goes there, else a fair share.
-static size_t expected_bytes(const pkf_bulk *bulk) {
-    const pkf_rows *rows = &bulk->rows;
-    bool scattered = rows->partitions || (rows->partition < 0 && !bulk->append.sticky);
-    int64_t count = scattered ? atomic_load_explicit(&bulk->topic->partition_count, memory_order_relaxed) : 1;
-    int64_t left = rows->count - bulk->taken;
-    return (size_t)((double)rows->bytes * (double)left / (double)rows->count / (double)(count > 0 ? count : 1));
-}
-
 static void describe(pkf_bulk *bulk, int32_t i) {
     const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
     bulk->append.key = bulk->keys[i];
@@ -131,16 +132,17 @@ static void describe(pkf_bulk *bulk, int32_t i) {
     bulk->append.headers = list->headers;
     bulk->append.header_count = list->count;
     bulk->append.timestamp = timestamp_of(bulk->range, bulk->range->count);
-    bulk->append.expected = expected_bytes(bulk);
+    bulk->append.expected = bulk->append.sticky || !bulk->scattered ? bulk->expected : bulk->expected_share;
 }
 
-// Rows of the block from i on, before `end`, as far as they fit into the open batch, which has room for the first.
-static int32_t write_rows_locked(pkf_bulk *bulk, pkf_batch *batch, int32_t i, int32_t end, size_t room) {
+// Rows of the block from i on, before `end`, as far as they fit into the open batch; `sure`: the first does.
+static int32_t write_rows_locked(pkf_bulk *bulk, pkf_batch *batch, int32_t i, int32_t end, bool sure) {
     uint8_t *base = batch->slab->base, *at = base + batch->used;
     uint32_t body = 0, largest = batch->record_size_max;
     int32_t first = i, index = batch->count, row = bulk->range->count;
     const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);
     int64_t timestamp = timestamp_of(bulk->range, row), latest = batch->max_timestamp;
+    size_t room = pkf_accum_room_locked(batch);
     if (room > batch->used + (size_t)HOLD_BYTES) room = batch->used + (size_t)HOLD_BYTES;
     for (; i < end; i++, index++, row++) {
         if (bulk->rows.header_lists) list = headers_of(&bulk->rows, bulk->block_first + i);
@@ -148,7 +150,7 @@ static int32_t write_rows_locked(pkf_bulk *bulk, pkf_batch *batch, int32_t i, in
         int64_t delta = timestamp - batch->base_timestamp;
         size_t size =
             pkf_record_size(delta, index, &bulk->keys[i], &bulk->values[i], list->headers, list->count, &body);
-        if (i > first && (size_t)(at - base) + size > room) break;
+        if ((i > first || !sure) && (size_t)(at - base) + size > room) break;
         at = pkf_record_write(at, body, delta, index, &bulk->keys[i], &bulk->values[i], list->headers, list->count);
         if (size > largest) largest = (uint32_t)size;
         if (timestamp > latest) latest = timestamp;
@@ -161,20 +163,33 @@ static int32_t write_rows_locked(pkf_bulk *bulk, pkf_batch *batch, int32_t i, in
     return i - first;
 }
 
-static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *partition, int32_t i, int32_t end,
-                              bool *look) {
-    uint32_t body;
-    describe(bulk, i);
-    pkf_status status = pkf_accum_ready_locked(accum, partition, &bulk->append, &body, look);
-    if (status) return status;
+// The rows that were just written to the tail are the range's.
+static void add_locked(pkf_bulk *bulk, pkf_partition *partition, int32_t count, uint32_t before, bool *look) {
     pkf_batch *batch = partition->tail;
-    uint32_t before = batch->used;
-    int32_t first = batch->count;
-    int32_t count = write_rows_locked(bulk, batch, i, end, pkf_accum_room_locked(batch));
-    if (pkf_range_add(bulk->range, batch, first, count)) pkf_batch_ref_reserved_locked(batch);
+    if (pkf_range_add(bulk->range, batch, batch->count - count, count)) pkf_batch_ref_reserved_locked(batch);
     bulk->taken += count;
     bulk->append.may_grow = true;
     pkf_accum_filled_locked(partition, &bulk->append, before, look);
+}
+
+static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *partition, int32_t i, int32_t end,
+                              bool *look) {
+    pkf_batch *batch = partition->tail;
+    int32_t count = 0;
+    uint32_t body, before = 0;
+    if (atomic_load_explicit(&accum->closed, memory_order_relaxed)) return PKF_E_CLOSED;
+    if (batch && !batch->closed) { // a closed one is the wire's
+        before = batch->used;
+        count = write_rows_locked(bulk, batch, i, end, false);
+    }
+    if (count == 0) { // the batch must grow, or there must be another
+        describe(bulk, i);
+        pkf_status status = pkf_accum_ready_locked(accum, partition, &bulk->append, &body, look);
+        if (status) return status;
+        before = partition->tail->used;
+        count = write_rows_locked(bulk, partition->tail, i, end, true);
+    }
+    add_locked(bulk, partition, count, before, look);
     return PKF_OK;
 }
 
@@ -266,7 +281,9 @@ pkf_status pkf_bulk_append(pkf_accum *accum, pkf_bulk *bulk, int64_t slice_ns) {
     while (bulk->taken < bulk->rows.count) {
         pkf_status status = step(accum, bulk, until_ns);
         if (status) return status;
-        if (bulk->wait && pkf_monotonic_ns() >= until_ns && bulk->taken < bulk->rows.count) return PKF_E_PARTIAL;
+        // The clock is not asked for every row.
+        if (!bulk->wait || (bulk->taken < bulk->block_last && !bulk->waiting)) continue;
+        if (pkf_monotonic_ns() >= until_ns && bulk->taken < bulk->rows.count) return PKF_E_PARTIAL;
     }
     return PKF_OK;
 }

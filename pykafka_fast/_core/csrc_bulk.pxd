@@ -34,6 +34,8 @@ cdef extern from "pkf_range.h" nogil:
         int32_t same
         int32_t *each
     ctypedef struct pkf_range:
+        pkf_run *runs
+        int32_t run_count
         int32_t count
         int32_t row_count
         int64_t timestamp

@@ -15,31 +15,12 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 
 from pykafka_fast._core.csrc cimport (
-    PKF_DONE,
-    PKF_E_TIMEOUT,
-    PKF_UNSEEN,
-    pkf_accum,
-    pkf_accum_hurry,
-    pkf_accum_wait_batch,
-    pkf_batch,
-    pkf_batch_inherited,
-    pkf_batch_orphan,
-    pkf_batch_record_code,
-    pkf_batch_ref,
-    pkf_batch_state,
-    pkf_slot,
+    PKF_DONE, PKF_E_TIMEOUT, PKF_UNSEEN, pkf_accum, pkf_accum_hurry, pkf_accum_wait_batch, pkf_batch,
+    pkf_batch_inherited, pkf_batch_orphan, pkf_batch_record_code, pkf_batch_ref, pkf_batch_state, pkf_slot,
 )
 from pykafka_fast._core.csrc_bulk cimport (
-    pkf_place,
-    pkf_range_clear,
-    pkf_range_init,
-    pkf_range_place,
-    pkf_range_reserve,
-    pkf_range_add,
-    pkf_range_run,
-    pkf_run,
-    pkf_sizes_at,
-    pkf_sizes_note,
+    pkf_place, pkf_range_clear, pkf_range_init, pkf_range_place, pkf_range_reserve, pkf_range_add, pkf_range_run,
+    pkf_run, pkf_sizes_at, pkf_sizes_note,
 )
 from pykafka_fast._core.future cimport (
     BOTH, CALLBACK, ERRBACK, LOOP, Listener, RecordFuture, attach, check_timeout, expect_look, new_future, run_listener,
@@ -372,17 +353,26 @@ async def awaited(RangeFuture range):
 # ---- failures nobody looked at --------------------------------------------------------------------------------------
 
 cdef object leave_unseen(RangeFuture self):
-    """The range goes and nobody has looked: as with single records, one of each batch that may tell of a failure."""
+    """The range goes and nobody has looked: whoever learns of a failure of one of its batches is to tell the log."""
+    cdef pkf_batch *batch
+    cdef uint32_t state
+    cdef int32_t i, end
+    for i in range(self.c.run_count):
+        batch = self.c.runs[i].batch
+        state = pkf_batch_state(batch)
+        if state & PKF_UNSEEN or (state & PKF_DONE and batch.code == 0 and batch.fork_count == 0):
+            continue
+        end = self.c.runs[i + 1].row if i + 1 < self.c.run_count else self.c.count
+        leave_rows_unseen(self, self.c.runs[i].row, end)
+
+
+cdef object leave_rows_unseen(RangeFuture self, int32_t row, int32_t end):
+    """As with single records, one of each batch in which they are now."""
     cdef pkf_place place
     cdef RecordFuture future
-    cdef uint32_t state
-    cdef int32_t row = 0
-    while row < self.c.count:
+    while row < end:
         pkf_range_place(&self.c, row, &place)
         row += place.count
-        state = pkf_batch_state(place.batch)
-        if state & PKF_UNSEEN or (state & PKF_DONE and place.batch.code == 0):
-            continue
         future = new_future()
         future.slot.batch = place.batch
         future.slot.index = place.index
