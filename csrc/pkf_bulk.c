@@ -86,12 +86,17 @@ static pkf_status note_sizes(pkf_bulk *bulk, int32_t count) {
     return status;
 }
 
+enum {
+    UNPLACED = -2
+}; // has a key, but the topic is not known yet: not one of those that may go anywhere, which are -1
+
 // Explicit, or by key, which depends on nothing but the number of partitions.
 static int32_t partition_of(const pkf_bulk *bulk, int32_t i) {
     const pkf_rows *rows = &bulk->rows;
     int32_t given = rows->partitions ? rows->partitions[bulk->block_first + i] : rows->partition;
     if (given >= 0 || bulk->keys[i].base == NULL || bulk->topic->accum->config.ignore_keys) return given;
-    return pkf_topic_choose(bulk->topic, &bulk->keys[i]);
+    int32_t chosen = pkf_topic_choose(bulk->topic, &bulk->keys[i]);
+    return chosen >= 0 ? chosen : UNPLACED;
 }
 
 // What is left of the rows: all of it may go to one partition, or a fair share.
@@ -197,9 +202,9 @@ static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *p
 static pkf_partition *choose(pkf_bulk *bulk, int32_t i) {
     pkf_topic *topic = bulk->topic;
     bulk->append.sticky = bulk->partitions[i] < 0 && pkf_topic_is_sticky(topic, &bulk->keys[i]);
-    if (bulk->partitions[i] < 0 && !bulk->append.sticky)
-        bulk->partitions[i] = pkf_topic_choose(topic, &bulk->keys[i]); // kept: round robin counts
-    int32_t index = bulk->append.sticky ? pkf_topic_choose(topic, &bulk->keys[i]) : bulk->partitions[i];
+    int32_t index = bulk->partitions[i];
+    if (index < 0) index = pkf_topic_choose(topic, &bulk->keys[i]);
+    if (index >= 0 && !bulk->append.sticky) bulk->partitions[i] = index; // kept: round robin counts
     bulk->partition = index;
     return pkf_topic_partition(topic, index);
 }

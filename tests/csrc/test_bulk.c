@@ -212,6 +212,27 @@ static void many_rows_open_large_batches(void) {
     close_rig();
 }
 
+// Rows with keys that were read while the topic was not known are not those that may go anywhere.
+static void keys_count_though_the_topic_becomes_known_late(void) {
+    int32_t leaders[16] = {0};
+    open_rig(16, 1 << 20);
+    key_spans[0] = rig_span(NULL);
+    pkf_rows rows = rows_of(0, ROWS, true);
+    pkf_bulk_set_rows(&bulk, &rows);
+    pkf_topic_forget(r.topic);
+    CHECK_INT(append(true), PKF_NEED_METADATA);
+    NEED(pkf_topic_set_route(r.topic, 16, leaders) == PKF_OK);
+    CHECK_INT(append(true), PKF_OK);
+    for (int i = 1; i < ROWS; i++) {
+        pkf_place place;
+        pkf_range_place(&range, i, &place);
+        CHECK_INT(place.batch->partition->index, pkf_topic_choose(r.topic, &key_spans[i]));
+    }
+    pkf_bulk_end(r.accum, &bulk);
+    pkf_range_clear(&range);
+    rig_close(&r);
+}
+
 int main(void) {
     rows_go_where_single_records_would();
     every_row_may_name_its_partition();
@@ -220,5 +241,6 @@ int main(void) {
     memory_is_waited_for_in_slices();
     with_the_gil_nothing_is_waited_for();
     many_rows_open_large_batches();
+    keys_count_though_the_topic_becomes_known_late();
     return FINISH();
 }
