@@ -6,8 +6,14 @@
 
 #include "pkf_accum.h"
 
+// The time lies beside the pointer: a comparison need not fetch the partition.
+typedef struct pkf_deadline {
+    int64_t at_ns;
+    pkf_partition *partition;
+} pkf_deadline;
+
 typedef struct pkf_deadlines {
-    pkf_partition **items;
+    pkf_deadline *items;
     int32_t count, capacity;
 } pkf_deadlines;
 

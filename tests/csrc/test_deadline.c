@@ -22,8 +22,8 @@ static void check_places(void) {
         CHECK((partitions[i].heap_index >= 0) == (model[i] != PKF_NEVER));
         if (partitions[i].heap_index < 0) continue;
         in_heap++;
-        CHECK(heap.items[partitions[i].heap_index] == &partitions[i]);
-        CHECK_INT(partitions[i].deadline, model[i]);
+        CHECK(heap.items[partitions[i].heap_index].partition == &partitions[i]);
+        CHECK_INT(heap.items[partitions[i].heap_index].at_ns, model[i]);
     }
     CHECK_INT(heap.count, in_heap);
 }
