@@ -6,7 +6,7 @@
 
 #include "pkf_topic.h"
 
-enum { CACHE_LINE = 64, FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
+enum { FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
 
 #define ALWAYS_FITS                                                                                                    \
     2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
@@ -105,11 +105,18 @@ pkf_partition *pkf_accum_take_touched(pkf_accum *accum) {
     return list;
 }
 
+static void end_budget_locked(pkf_batch *batch) {
+    atomic_fetch_sub_explicit(&batch->accum->cookies, batch->budgeted - batch->cookie_count, memory_order_relaxed);
+    batch->budgeted = batch->cookie_count;
+}
+
 void pkf_partition_close_tail_locked(pkf_partition *partition) {
     pkf_batch *tail = partition->tail;
     if (tail == NULL || tail->closed) return;
     tail->closed = true;
+    partition->write = NULL;
     pkf_batch_end_reserve_locked(tail);
+    if (tail->budgeted) end_budget_locked(tail);
     atomic_fetch_add_explicit(&partition->queued_bytes, tail->used, memory_order_relaxed);
     atomic_fetch_sub_explicit(&tail->accum->open_batches, 1, memory_order_relaxed);
 }
@@ -131,7 +138,7 @@ static uint32_t next_hint(pkf_accum *accum, pkf_topic *topic, size_t size) {
 // Move the open batch to a slab of twice the size; the one it leaves is the caller's to release. NEED_SLAB: none ready;
 // E_EXHAUSTED: there will never be one.
 static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *append, size_t wanted) {
-    size_t size = batch->slab->size * 2;
+    size_t size = (size_t)batch->room * 2;
     while (size < wanted) size *= 2;
     if (pkf_pool_round(size) > accum->config.buffer_memory) return PKF_E_EXHAUSTED;
     pkf_slab *larger = append->slab;
@@ -143,9 +150,9 @@ static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *ap
         }
         larger = ready;
     }
-    memcpy(larger->base, batch->slab->base, batch->used);
+    memcpy(larger->base, batch->base, batch->used);
     append->slab = batch->slab;
-    batch->slab = larger;
+    pkf_batch_set_slab(batch, larger);
     return PKF_OK;
 }
 
@@ -153,14 +160,14 @@ static pkf_status grow_locked(pkf_accum *accum, pkf_batch *batch, pkf_append *ap
 static pkf_status make_room_locked(pkf_accum *accum, pkf_partition *partition, pkf_append *append, size_t size) {
     pkf_batch *batch = partition->tail;
     size_t wanted = batch->used + size;
-    if (wanted <= batch->slab->size && wanted <= batch_limit(partition->topic)) return PKF_OK;
+    if (wanted <= batch->room && wanted <= batch_limit(partition->topic)) return PKF_OK;
     if (wanted <= batch_limit(partition->topic)) {
         pkf_status status = grow_locked(accum, batch, append, wanted);
         if (status == PKF_OK || (status == PKF_NEED_SLAB && append->may_grow)) return status;
-        partition->slab_hint = next_hint(accum, partition->topic, batch->slab->size);
-    } else if (batch->slab->size > partition->slab_hint) {
+        partition->slab_hint = next_hint(accum, partition->topic, batch->room);
+    } else if (batch->room > partition->slab_hint) {
         uint32_t limit = batch_limit(partition->topic);
-        partition->slab_hint = batch->slab->size < limit ? (uint32_t)batch->slab->size : limit;
+        partition->slab_hint = batch->room < limit ? batch->room : limit;
     }
     pkf_partition_close_tail_locked(partition);
     return PKF_E_EXHAUSTED;
@@ -255,30 +262,31 @@ static void fill_slot(pkf_append *append, pkf_batch *batch) {
 
 // The lines that a next record of this size will be written to. The wire thread read them last, on another processor:
 // they are on their way while the caller is back in Python.
-static void fetch_ahead(const pkf_slab *slab, uint32_t used, uint32_t size) {
+static void fetch_ahead(const pkf_batch *batch, uint32_t used, uint32_t size) {
     uint32_t end = used + (size < FETCH_AHEAD_MAX ? size : FETCH_AHEAD_MAX);
-    if (end > slab->size) end = (uint32_t)slab->size;
-    for (uint32_t at = used + CACHE_LINE - 1; at < end; at += CACHE_LINE) __builtin_prefetch(slab->base + at, 1);
+    if (end > batch->room) end = batch->room;
+    for (uint32_t at = used + PKF_CACHE_LINE - 1; at < end; at += PKF_CACHE_LINE) pkf_fetch_to_write(batch->base + at);
 }
 
 // The record goes in: nothing can fail any more. Slot and cookie are set before the lock is let go, because the batch
 // may be sent, acknowledged and delivered the moment after.
 static void write_locked(pkf_append *append, pkf_batch *batch, uint32_t body_len) {
     int64_t delta = append->timestamp - batch->base_timestamp;
-    uint8_t *end = pkf_record_write(batch->slab->base + batch->used, body_len, delta, batch->count, &append->key,
+    uint8_t *end = pkf_record_write(batch->base + batch->used, body_len, delta, batch->count, &append->key,
                                     &append->value, append->headers, append->header_count);
     fill_slot(append, batch);
     if (append->callback) {
         const pkf_slot *slot = append->slot;
+        pkf_batch_budget_cookie_locked(batch, &batch->accum->cookies, batch->accum->config.max_cookies);
         batch->cookies[batch->cookie_count++] = (pkf_cookie){append->callback, slot->timestamp,  slot->index,
                                                              slot->key_size,   slot->value_size, slot->header_size};
+        pkf_fetch_to_write(batch->cookies + batch->cookie_count + 1);
         if (!(atomic_load_explicit(&batch->state, memory_order_relaxed) & PKF_WANTED))
             atomic_fetch_or_explicit(&batch->state, PKF_WANTED, memory_order_acq_rel);
-        atomic_fetch_add_explicit(&batch->accum->cookies, 1, memory_order_relaxed);
     }
     if (append->header_count) batch->with_headers = true;
-    uint32_t used = (uint32_t)(end - batch->slab->base);
-    fetch_ahead(batch->slab, used, used - batch->used);
+    uint32_t used = (uint32_t)(end - batch->base);
+    fetch_ahead(batch, used, used - batch->used);
     if (used - batch->used > batch->record_size_max) batch->record_size_max = used - batch->used;
     batch->used = used;
     batch->count++;
@@ -315,7 +323,7 @@ pkf_status pkf_accum_ready_locked(pkf_accum *accum, pkf_partition *partition, pk
 
 size_t pkf_accum_room_locked(const pkf_batch *batch) {
     size_t limit = batch_limit(batch->partition->topic);
-    return batch->slab->size < limit ? batch->slab->size : limit;
+    return batch->room < limit ? batch->room : limit;
 }
 
 // A load and a store: whoever appends to the sticky partition holds its lock, and a count lost in the moment of a move
@@ -329,6 +337,7 @@ static void count_sticky(pkf_topic *topic, const pkf_append *append) {
 static inline void filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
     const pkf_batch *batch = partition->tail;
     uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
+    partition->write = batch->base + batch->used;
     append->grown = before == PKF_BATCH_HEADER ? batch->used : batch->used - before;
     if (append->sticky) count_sticky(partition->topic, append);
     if (before < sendable && batch->used >= sendable &&
@@ -353,12 +362,25 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     return PKF_OK;
 }
 
+// With many partitions nothing of this one is in the cache: what the append is going to touch is asked for at once
+// instead of one after the other.
+static inline void fetch_tail_locked(const pkf_partition *partition, const pkf_append *append) {
+    const char *tail = (const char *)partition->tail;
+    size_t size = append->key.len + append->value.len;
+    pkf_fetch_to_write(tail);
+    pkf_fetch_to_write(tail + PKF_CACHE_LINE);
+    if (partition->write == NULL) return;
+    for (size_t at = 0; at < size && at < FETCH_AHEAD_MAX; at += PKF_CACHE_LINE)
+        pkf_fetch_to_write(partition->write + at);
+}
+
 // One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
 static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved) {
     if (append->wait_lock)
         pthread_mutex_lock(&partition->lock);
     else if (pthread_mutex_trylock(&partition->lock))
         return PKF_E_BUSY;
+    fetch_tail_locked(partition, append);
     pkf_topic *topic = partition->topic;
     bool look = false;
     pkf_status status;

@@ -37,20 +37,25 @@ typedef struct pkf_accum_config {
     uint32_t max_cookies; // callbacks that may wait for delivery before send() waits
 } pkf_accum_config;
 
-struct pkf_partition {
-    pkf_topic *topic;
-    int32_t index;
+#define PKF_CACHE_LINE 64
 
+// Aligned to a cache line, the first of which is what each append touches.
+struct pkf_partition {
     pthread_mutex_t lock;
     // Guarded by lock:
-    pkf_batch *head, *tail; // queue; the tail is open unless tail->closed
-    uint32_t slab_hint;     // size class for the next batch
+    pkf_batch *tail;      // of the queue; open unless tail->closed
+    const uint8_t *write; // where the next record goes: a hint for the processor's cache, never followed
+    pkf_topic *topic;     // constant
+    int32_t index;        // constant
+    // Guarded by lock:
+    uint32_t slab_hint;        // size class for the next batch
+    _Atomic(pkf_batch *) head; // of the queue; wire also reads it without the lock, to see that there is none
     uint64_t next_order;
 
     _Atomic uint32_t in_flight;    // requests out; written by wire
-    _Atomic uint64_t queued_bytes; // closed and not done: the load that the adaptive choice weighs
     _Atomic uint8_t available;     // a leader is known
     _Atomic uint8_t touched;       // on the touched stack
+    _Atomic uint64_t queued_bytes; // closed and not done: the load that the adaptive choice weighs
     pkf_partition *touched_next;
 
     // Wire thread only:
@@ -60,7 +65,6 @@ struct pkf_partition {
     uint32_t unresolved_count;
     uint32_t parked_count;
     uint32_t sequenced_count; // batches with a sequence whose outcome is not known
-    int64_t deadline;         // key in the deadline heap
     int64_t left_ns;          // when its last batch was framed
     int32_t heap_index;       // -1 when not in the heap
     pkf_partition *ready_prev, *ready_next;
@@ -131,7 +135,7 @@ struct pkf_accum {
     _Atomic uint32_t forked;     // inherited from the parent process: pkf_fork.h
     _Atomic uint32_t forcing;    // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
-    _Atomic uint32_t cookies;         // waiting for delivery
+    _Atomic uint32_t cookies;         // waiting for delivery, and a lot more per open batch at most
     _Atomic uint32_t idle;            // the wire thread sleeps: wake it
     _Atomic(pkf_partition *) touched; // stack of partitions the wire thread must look at
 

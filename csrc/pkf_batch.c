@@ -13,7 +13,7 @@ pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *s
     atomic_init(&batch->state, 0);
     batch->accum = accum;
     batch->partition = partition;
-    batch->slab = slab;
+    if (slab) pkf_batch_set_slab(batch, slab);
     batch->used = PKF_BATCH_HEADER;
     batch->created_ns = now_ns;
     batch->base_offset = -1;
@@ -87,7 +87,7 @@ pkf_status pkf_batch_reserve_cookie(pkf_batch *batch) {
 
 pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uint8_t **copy, pkf_span *records) {
     *copy = NULL;
-    *records = (pkf_span){batch->slab->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER};
+    *records = (pkf_span){batch->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER};
     if (batch->codec == PKF_NONE) return PKF_OK;
     size_t size = 0;
     uint8_t *raw = malloc(batch->raw_size);
@@ -113,7 +113,7 @@ pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uin
 // 23      4     last offset delta           61            records
 void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoch, int32_t sequence, int transactional,
                     pkf_crc32c_fn crc32c) {
-    uint8_t *base = batch->slab->base;
+    uint8_t *base = batch->base;
     batch->producer_id = producer_id;
     batch->producer_epoch = producer_epoch;
     batch->sequence = sequence;

@@ -86,16 +86,36 @@ typedef struct pkf_fork {
     pkf_batch *child; // a reference
 } pkf_fork;
 
+// What an append touches comes first: with many partitions each of these lines is a miss.
 struct pkf_batch {
     _Atomic uint32_t refs;
     _Atomic uint32_t state;
 
+    // Filling; guarded by the partition's lock until closed, constant afterwards.
+    uint32_t
+        reserved; // references counted in refs and not given out yet: an append hands one on without an atomic operation
+    uint32_t used;            // bytes of the slab in use, header included
+    uint32_t room;            // bytes of the slab
+    int32_t count;            // records
+    uint32_t record_size_max; // bytes of the largest record
+    bool closed;
+    bool with_headers;        // a record of it has headers
+    uint8_t *base;            // of the slab
+    int64_t base_timestamp;   // ms, of record 0
+    int64_t max_timestamp;    // ms
+    pkf_partition *partition; // constant; lives as long as accum; NULL for a batch that failed before it was appended
+    pkf_cookie *cookies;
+    uint32_t cookie_count, cookie_capacity;
+    uint32_t budgeted;  // cookies counted in the accumulator's budget; more than there are while the batch is open
+    pkf_slab *slab;     // NULL once given back
+    int64_t created_ns; // monotonic
+    uint64_t order;     // place among the partition's batches; the pieces of a split share it
+
     // Identity; constant after creation.
-    pkf_accum *accum;         // a reference; NULL for a batch that failed before it was appended
-    pkf_partition *partition; // lives as long as accum; NULL likewise
-    char *topic;              // malloc; only when partition is NULL
-    int32_t partition_index;  // only when partition is NULL; -1 unknown
-    uintptr_t refused_by;     // only when partition is NULL: the accumulator whose producer refused the record, 0 none
+    pkf_accum *accum;        // a reference; NULL for a batch that failed before it was appended
+    char *topic;             // malloc; only when partition is NULL
+    int32_t partition_index; // only when partition is NULL; -1 unknown
+    uintptr_t refused_by;    // only when partition is NULL: the accumulator whose producer refused the record, 0 none
 
     // Result; written before DONE is published, constant afterwards.
     int32_t code; // 0, Kafka's error code, or one of errors.ClientCode
@@ -107,22 +127,6 @@ struct pkf_batch {
     int32_t record_error_count;
     pkf_fork *forks; // after a split: ordered by first
     int32_t fork_count;
-
-    // Filling; guarded by the partition's lock until closed, constant afterwards.
-    pkf_slab *slab; // NULL once given back
-    uint32_t
-        reserved; // references counted in refs and not given out yet: an append hands one on without an atomic operation
-    uint32_t used; // bytes of the slab in use, header included
-    int32_t count; // records
-    bool closed;
-    bool with_headers;        // a record of it has headers
-    int64_t base_timestamp;   // ms, of record 0
-    int64_t max_timestamp;    // ms
-    uint32_t record_size_max; // bytes of the largest record
-    int64_t created_ns;       // monotonic
-    uint64_t order;           // place among the partition's batches; the pieces of a split share it
-    pkf_cookie *cookies;
-    uint32_t cookie_count, cookie_capacity;
 
     // Guarded by the stripe lock of this batch.
     pkf_listener *listeners, **listeners_end;
@@ -155,7 +159,14 @@ struct pkf_batch {
     pkf_batch *live_prev, *live_next; // every batch that is not done: guarded by the accumulator's live lock
 };
 
-// A batch around `slab`, which it owns from now on; one reference, the caller's. NULL when out of memory.
+// Its bytes are in `slab` from now on, which it owns. Partition lock, or nobody else has the batch.
+static inline void pkf_batch_set_slab(pkf_batch *batch, pkf_slab *slab) {
+    batch->slab = slab;
+    batch->base = slab->base;
+    batch->room = (uint32_t)slab->size;
+}
+
+// A batch around `slab` (NULL: none yet), which it owns from now on; one reference, the caller's. NULL when out of memory.
 pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *slab, int64_t now_ns);
 
 // A batch that is done from birth: the outcome of a send that appended nothing. Copies topic and message.
@@ -180,6 +191,16 @@ static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch) {
         atomic_fetch_add_explicit(&batch->refs, batch->reserved, memory_order_relaxed);
     }
     batch->reserved--;
+}
+
+// One more cookie will be counted in the budget of `most`: in lots that grow with the batch, so that few take an atomic
+// operation, and one by one where the budget is half used up. Partition lock, batch open.
+static inline void pkf_batch_budget_cookie_locked(pkf_batch *batch, _Atomic uint32_t *cookies, uint32_t most) {
+    if (batch->cookie_count < batch->budgeted) return;
+    uint32_t lot = batch->cookie_count < 1 ? 1 : batch->cookie_count > 64 ? 64 : batch->cookie_count;
+    if (atomic_load_explicit(cookies, memory_order_relaxed) >= most / 2) lot = 1;
+    batch->budgeted += lot;
+    atomic_fetch_add_explicit(cookies, lot, memory_order_relaxed);
 }
 
 static inline uint32_t pkf_batch_state(const pkf_batch *batch) {

@@ -142,7 +142,7 @@ static void describe(pkf_bulk *bulk, int32_t i) {
 
 // Rows of the block from i on, before `end`, as far as they fit into the open batch; `sure`: the first does.
 static int32_t write_rows_locked(pkf_bulk *bulk, pkf_batch *batch, int32_t i, int32_t end, bool sure) {
-    uint8_t *base = batch->slab->base, *at = base + batch->used;
+    uint8_t *base = batch->base, *at = base + batch->used;
     uint32_t body = 0, largest = batch->record_size_max;
     int32_t first = i, index = batch->count, row = bulk->range->count;
     const pkf_header_list *list = headers_of(&bulk->rows, bulk->block_first + i);

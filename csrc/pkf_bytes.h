@@ -25,6 +25,16 @@ typedef struct pkf_span {
     size_t len;
 } pkf_span;
 
+// The cache line at p will be written to soon. Without the instruction for it, which compilers give only to those who name
+// their processor, the line would come to be read, and be asked for once more when it is written to.
+static inline void pkf_fetch_to_write(const void *p) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 // ---- big-endian integers. The pointer needs no alignment. Each store returns the byte behind what it wrote. ----
 
 static inline uint16_t pkf_load_be16(const uint8_t *p) { return (uint16_t)((uint32_t)p[0] << 8 | p[1]); }

@@ -91,6 +91,7 @@ static int64_t close_in_time_locked(const pkf_wire *wire, pkf_partition *partiti
 
 static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
     head_look look = {.close_ns = PKF_NEVER};
+    if (partition->head == NULL) return look; // who appends now will touch the partition
     pthread_mutex_lock(&partition->lock);
     pkf_batch *head = partition->head;
     if (head) {
@@ -141,12 +142,12 @@ static int64_t leave_at(pkf_wire *wire, pkf_partition *partition, const head_loo
     bool hurry = look->urgent || wire->forced;
     bool sendable = hurry || look->used >= atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
     int64_t at = sendable ? look->created_ns : look->created_ns + config->linger_ns;
-    // Right behind another it would be small: the next one waits for a moment, in which a busy partition fills it.
-    int64_t paced = partition->left_ns + wire->config.pace_ns;
-    if (!hurry && paced > at) at = paced;
-    if (atomic_load_explicit(&partition->in_flight, memory_order_relaxed) == 0) return at;
     // Something is in flight: what is not full waits for the answer and grows meanwhile, but not for ever.
-    return look->created_ns + config->linger_ns + wire->config.patience_ns;
+    if (atomic_load_explicit(&partition->in_flight, memory_order_relaxed))
+        at = look->created_ns + config->linger_ns + wire->config.patience_ns;
+    // Right behind another it would be small: the next one waits for a moment, in which a busy partition fills it.
+    int64_t paced = partition->left_ns + (sendable ? wire->pace.floor_ns : wire->pace.ns);
+    return hurry || paced < at ? at : paced;
 }
 
 static void look_again(pkf_wire *wire, pkf_partition *partition, int64_t at) {
@@ -226,7 +227,7 @@ void pkf_wire_evaluate(pkf_wire *wire, pkf_partition *partition) {
 }
 
 void pkf_wire_remember_size_locked(pkf_partition *partition, const pkf_batch *batch) {
-    size_t size = batch->slab->size;
+    size_t size = batch->room;
     if (batch->used * 2 <= size)
         partition->slab_hint = (uint32_t)(size / 2 > PKF_SLAB_MIN_SIZE ? size / 2 : PKF_SLAB_MIN_SIZE);
     else if (size > partition->slab_hint)
@@ -344,6 +345,7 @@ static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int3
         count_batch(wire, batch);
         batch->in_request = true;
         partition->left_ns = wire->now;
+        wire->pace.batches++;
         atomic_fetch_add(&partition->in_flight, 1);
         size_t charge = pkf_conn_charge(node->conn, batch);
         room -= charge < room ? charge : room;

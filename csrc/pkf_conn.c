@@ -66,7 +66,7 @@ static pkf_status describe(pkf_inflight *request, pkf_request_batch *parts, pkf_
         parts[i].topic_name = (pkf_span){(const uint8_t *)topic->name, topic->name_len};
         parts[i].topic_id = topic->id;
         parts[i].partition = batches[i]->partition->index;
-        parts[i].bytes = (pkf_span){batches[i]->slab->base, batches[i]->used};
+        parts[i].bytes = (pkf_span){batches[i]->base, batches[i]->used};
     }
     request->batches = malloc((size_t)count * sizeof *request->batches);
     if (request->batches == NULL) return PKF_E_NOMEM;

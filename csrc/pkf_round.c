@@ -22,6 +22,7 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) {
     wire->producer_id = -1;
     wire->producer_epoch = -1;
     wire->crc32c = pkf_crc32c_select(NULL);
+    pkf_pace_init(&wire->pace, config->pace_ns);
     pthread_mutex_init(&wire->nodes_lock, NULL);
     pkf_workers_init(&wire->workers, accum);
     pkf_accum_ref(accum);
@@ -160,7 +161,7 @@ static void look_at_all(pkf_wire *wire) {
     int32_t count = wire->deadlines.count;
     pkf_partition **all = count ? malloc((size_t)count * sizeof(pkf_partition *)) : NULL;
     if (all == NULL) return; // without memory their deadlines will do
-    memcpy(all, wire->deadlines.items, (size_t)count * sizeof(pkf_partition *));
+    for (int32_t i = 0; i < count; i++) all[i] = wire->deadlines.items[i].partition;
     for (int32_t i = 0; i < count; i++) pkf_wire_evaluate(wire, all[i]);
     free(all);
 }
@@ -168,6 +169,7 @@ static void look_at_all(pkf_wire *wire) {
 void pkf_wire_look(pkf_wire *wire) {
     bool force = must_force(wire), begins = force && !wire->forced;
     wire->forced = force;
+    pkf_pace_turn(&wire->pace, wire->now);
     pkf_wire_take_packed(wire);
     pkf_partition *next, *partition = pkf_accum_take_touched(wire->accum);
     for (; partition; partition = next) {

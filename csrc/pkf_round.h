@@ -16,6 +16,7 @@
 #include "pkf_conn.h"
 #include "pkf_deadline.h"
 #include "pkf_event.h"
+#include "pkf_pace.h"
 #include "pkf_workers.h"
 
 typedef struct pkf_wire_config {
@@ -26,9 +27,9 @@ typedef struct pkf_wire_config {
     int32_t workers;       // threads that compress; 0 where no topic has a codec
     int64_t request_timeout_ns;
     int64_t idle_timeout_ns; // PKF_NEVER: connections are never closed for being idle
-    int64_t pace_ns;         // a batch that is not full leaves at least this long after the one before it
-    int64_t patience_ns;     // a sendable batch that is not full leaves behind one in flight after this long
-    uint32_t receive_max;    // bytes of the largest response accepted
+    int64_t pace_ns;      // a batch that is not full leaves at least this long after the one before it; see pkf_pace.h
+    int64_t patience_ns;  // a sendable batch that is not full leaves behind one in flight after this long
+    uint32_t receive_max; // bytes of the largest response accepted
 } pkf_wire_config;
 
 typedef struct pkf_node {
@@ -82,6 +83,7 @@ typedef struct pkf_wire {
     // Wire thread only:
     pkf_codec_state *codecs; // to read again what a worker has compressed; NULL without workers
     pkf_deadlines deadlines;
+    pkf_pace pace;
     struct pollfd *polls; // node_capacity + 1 of them
     int64_t now;
     int64_t producer_id;

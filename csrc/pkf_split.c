@@ -81,9 +81,9 @@ static pkf_status move_record(pkf_wire *wire, pkf_batch *old, pieces *made, cons
         last = add_piece(wire, old, made, index, room, timestamp);
     }
     if (last) {
-        uint8_t *end = pkf_record_write(last->slab->base + last->used, body, timestamp - last->base_timestamp,
-                                        last->count, &record->key, &record->value, headers, record->header_count);
-        last->used = (uint32_t)(end - last->slab->base);
+        uint8_t *end = pkf_record_write(last->base + last->used, body, timestamp - last->base_timestamp, last->count,
+                                        &record->key, &record->value, headers, record->header_count);
+        last->used = (uint32_t)(end - last->base);
         last->count++;
         if (record->header_count) last->with_headers = true;
         if (timestamp > last->max_timestamp) last->max_timestamp = timestamp;

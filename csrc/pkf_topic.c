@@ -92,8 +92,9 @@ static uint64_t next_random_locked(pkf_topic *topic) // xorshift64*
 }
 
 static pkf_partition *partition_new(pkf_topic *topic, int32_t index) {
-    pkf_partition *partition = calloc(1, sizeof *partition);
-    if (partition == NULL) return NULL;
+    void *memory;
+    if (posix_memalign(&memory, PKF_CACHE_LINE, sizeof(pkf_partition))) return NULL;
+    pkf_partition *partition = memset(memory, 0, sizeof(pkf_partition));
     partition->topic = topic;
     partition->index = index;
     pthread_mutex_init(&partition->lock, NULL);

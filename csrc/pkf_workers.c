@@ -44,7 +44,7 @@ static pkf_status make_room(pkf_worker *worker, size_t size) {
 
 static void compress(pkf_worker *worker, pkf_batch *batch) {
     const pkf_topic *topic = batch->partition->topic;
-    pkf_span raw = {batch->slab->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER};
+    pkf_span raw = {batch->base + PKF_BATCH_HEADER, batch->used - PKF_BATCH_HEADER};
     size_t size = 0;
     int64_t began = pkf_monotonic_ns();
     pkf_status status = make_room(worker, pkf_codec_bound(topic->codec, raw.len));
@@ -52,7 +52,7 @@ static void compress(pkf_worker *worker, pkf_batch *batch) {
         status =
             pkf_codec_compress(worker->codecs, topic->codec, topic->codec_level, 2, raw, worker->scratch->base, &size);
     if (status == PKF_OK && size < raw.len) { // else, and when out of memory, it leaves as it is
-        memcpy(batch->slab->base + PKF_BATCH_HEADER, worker->scratch->base, size);
+        memcpy(batch->base + PKF_BATCH_HEADER, worker->scratch->base, size);
         batch->packed_size = (uint32_t)size;
     }
     batch->packing_ns = pkf_monotonic_ns() - began;

@@ -119,6 +119,32 @@ static void what_cannot_be_appended_changes_nothing(void) {
     rig_close(&r);
 }
 
+// Counted in lots while the batch is open and the budget half empty, to the last one else.
+static void callbacks_are_counted_against_the_budget(void) {
+    pkf_slot slot;
+    config = (pkf_accum_config)RIG_ACCUM;
+    config.max_cookies = 1000;
+    open_with(1);
+    for (uint32_t i = 1; i <= 1000; i++) {
+        pkf_append append = rig_record(&r, 0, "v", &slot);
+        append.callback = &slot;
+        CHECK_INT(rig_append_some(r.accum, &append, false), PKF_OK);
+        uint32_t counted = atomic_load(&r.accum->cookies);
+        CHECK(counted >= i && counted <= 2 * i && counted <= i + 64);
+        CHECK(i < 500 + 64 || counted == i);
+        if (i < 1000) rig_forget(&slot);
+    }
+    pkf_partition *partition = rig_part(&r, 0);
+    pthread_mutex_lock(&partition->lock);
+    pkf_partition_close_tail_locked(partition);
+    pthread_mutex_unlock(&partition->lock);
+    CHECK_INT(atomic_load(&r.accum->cookies), 1000);
+    slot.batch->cookie_count = 0;
+    atomic_fetch_and(&slot.batch->state, ~(uint32_t)PKF_WANTED);
+    rig_forget(&slot);
+    rig_close(&r);
+}
+
 // ---- growth ----
 
 static void fill_up_to(size_t used) {
@@ -310,6 +336,7 @@ static void live_lists_what_is_not_done_oldest_first(void) {
 int main(void) {
     a_record_lies_in_the_batch_as_it_was_given();
     what_cannot_be_appended_changes_nothing();
+    callbacks_are_counted_against_the_budget();
     a_batch_grows_up_to_its_limit();
     a_lower_ceiling_counts_from_then_on();
     without_memory_a_batch_closes_and_the_next_asks_for_more();
