@@ -2,6 +2,10 @@
 #include "pkf_completion.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+// In a crowd those that are done are delivered in groups: each group costs the caller its turn with the interpreter.
+enum { CROWD = 4096, GROUP_NS = 1000000 };
 
 static pkf_stripe *stripe_of(pkf_accum *accum, const pkf_batch *batch) {
     return &accum->stripes[((uintptr_t)batch >> 6) % PKF_STRIPES];
@@ -95,9 +99,18 @@ pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object) {
     return PKF_OK;
 }
 
+static void await_group(const pkf_accum *accum, int64_t slice_ns) {
+    if (atomic_load_explicit(&((pkf_accum *)accum)->cookies, memory_order_relaxed) < CROWD) return;
+    int64_t left = accum->delivery_ns + GROUP_NS - pkf_monotonic_ns();
+    if (left > slice_ns) left = slice_ns;
+    struct timespec rest = {0, (long)left};
+    if (left > 0) nanosleep(&rest, NULL);
+}
+
 pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) {
     struct timespec at = pkf_cond_deadline(slice_ns);
     int timed_out = 0;
+    await_group(accum, slice_ns);
     pthread_mutex_lock(&accum->done_lock);
     while (accum->done_head == NULL && !accum->done_closed && !timed_out)
         timed_out = pthread_cond_timedwait(&accum->done_cond, &accum->done_lock, &at);
@@ -105,6 +118,7 @@ pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **l
     accum->done_head = accum->done_tail = NULL;
     bool closed = accum->done_closed;
     pthread_mutex_unlock(&accum->done_lock);
+    accum->delivery_ns = pkf_monotonic_ns();
     return *list == NULL && closed ? PKF_E_CLOSED : PKF_OK;
 }
 

@@ -115,6 +115,25 @@ static void the_list_keeps_its_batches_and_their_order(void) {
     rig_close(&r);
 }
 
+// Thousands wait: what is done in the next millisecond is taken together.
+static void in_a_crowd_batches_are_taken_in_groups(void) {
+    open_rig(100000);
+    pkf_batch *batch = waiting_batch(), *list = NULL;
+    atomic_fetch_or(&batch->state, PKF_WANTED);
+    atomic_store(&r.accum->cookies, 50000);
+    CHECK_INT(pkf_accum_wait_done(r.accum, 0, &list), PKF_OK);
+    CHECK(list == NULL);
+    int64_t began = r.accum->delivery_ns;
+    pkf_accum_complete(r.accum, batch, 0, NULL, false);
+    CHECK_INT(pkf_accum_wait_done(r.accum, PEER_WAIT_MS * RIG_MS, &list), PKF_OK);
+    CHECK(list == batch);
+    CHECK(r.accum->delivery_ns - began >= RIG_MS);
+    CHECK(take_listener(batch) == NULL);
+    pkf_accum_delivered(r.accum, batch, 50000);
+    pkf_batch_unref(batch);
+    rig_close(&r);
+}
+
 static void delivery_ends_when_closed_and_empty(void) {
     pkf_batch *list = NULL;
     open_rig(10);
@@ -251,6 +270,7 @@ int main(void) {
     who_waits_for_delivery_waits_for_listeners();
     listeners_come_in_the_order_they_were_attached();
     the_list_keeps_its_batches_and_their_order();
+    in_a_crowd_batches_are_taken_in_groups();
     delivery_ends_when_closed_and_empty();
     the_budget_has_room_again_after_delivery();
     nobody_is_forgotten();
