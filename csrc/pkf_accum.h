@@ -75,6 +75,7 @@ struct pkf_partition {
     int16_t producer_epoch;
     uint8_t gap; // a sequence will never arrive: hold everything, then restart the sequences
     uint8_t gap_reported;
+    uint8_t gap_in_doubt; // a batch that failed may still arrive, and what came behind it after that
     uint8_t leader_asked; // UNKNOWN_LEADER was reported and not answered yet
 
     uint64_t work_turn; // of the last batch a worker was given; guarded by the workers' lock

@@ -185,6 +185,7 @@ static void check_gap(pkf_wire *wire, pkf_partition *partition) {
     int32_t expected = (int32_t)(((int64_t)partition->last_acked_sequence + 1) & INT32_MAX);
     if (partition->sequenced_count == 0 && partition->next_sequence == expected) {
         partition->gap = 0; // a later batch was accepted, so nothing is missing after all
+        partition->gap_in_doubt = 0;
         return;
     }
     pkf_event *event = pkf_event_new(PKF_EVENT_GAP);

@@ -10,6 +10,7 @@
 #include "pkf_topic.h"
 
 #define UNSUPPORTED_VERSION 35
+#define OUT_OF_ORDER_SEQUENCE_NUMBER 45
 #define UNSUPPORTED_COMPRESSION_TYPE 76
 
 bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text) {
@@ -66,6 +67,7 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
     partition->sequenced_count--;
     if (code != 0) {
         partition->gap = 1;
+        partition->gap_in_doubt |= batch->maybe_written;
         return;
     }
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
@@ -336,9 +338,28 @@ static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     pkf_wire_requeue(batch->partition, batch);
 }
 
+// Requests that were given up may still lie at a broker, which may read them at any time, one behind the other, until it
+// hears of a new epoch: first a batch that failed, then this one. Under a new sequence it could be written twice.
+static bool may_still_arrive(const pkf_command *command, const pkf_batch *batch) {
+    return command->refused && batch->partition->gap_in_doubt && (batch->maybe_written || command->in_doubt);
+}
+
+static void give_up(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
+    pkf_text text = {.len = 0};
+    pkf_text_add(&text, command->text ? command->text : "its sequence was refused");
+    pkf_text_add(&text, "; records before it failed in doubt, and with them it may be written by an earlier try");
+    batch->maybe_written = true;
+    pkf_wire_resolve(wire, batch, OUT_OF_ORDER_SEQUENCE_NUMBER, text.chars, true);
+}
+
 static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     switch (command->kind) {
-    case PKF_COMMAND_REQUEUE: take_back(wire, command, batch); break;
+    case PKF_COMMAND_REQUEUE:
+        if (may_still_arrive(command, batch))
+            give_up(wire, command, batch);
+        else
+            take_back(wire, command, batch);
+        break;
     case PKF_COMMAND_COMPLETE:
         batch->base_offset = command->offset;
         pkf_wire_resolve(wire, batch, 0, NULL, false);
@@ -371,6 +392,7 @@ static void restart(pkf_wire *wire, pkf_partition *partition) {
     partition->sequenced_count = 0;
     partition->gap = 0;
     partition->gap_reported = 0;
+    partition->gap_in_doubt = 0;
     partition->producer_id = -1; // adopt the current one, whatever it is
     pkf_wire_evaluate(wire, partition);
 }

@@ -53,7 +53,7 @@ DONE = {
     Action.RETRY: "retried",
     Action.REFRESH_AND_RETRY: "metadata fetched, retried",
     Action.SPLIT: "the batch is cut in two; a single record fails",
-    Action.BUMP_EPOCH: "retried under a new epoch",
+    Action.BUMP_EPOCH: "retried under a new epoch, or fails in doubt where that could write it twice",
     Action.FAIL: "fails",
     Action.FATAL: "fails, with all that is pending and all that is sent later",
     Action.DONE: "succeeds with offset -1",
