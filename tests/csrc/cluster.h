@@ -11,11 +11,12 @@
 
 #include "pkf_codec.h"
 
-enum { CLUSTER_PARTITIONS = 16, CLUSTER_NODES = 2, CLUSTER_KEPT = 5, CLUSTER_CONNECTIONS = 8192 };
+enum { CLUSTER_PARTITIONS = 16, CLUSTER_NODES = 2, CLUSTER_KEPT = 5, CLUSTER_CONNECTIONS = 8192, CLUSTER_LATE_MS = 12 };
 
 typedef struct cluster_faults { // chances in 1000 per request
     int refuse, write_and_refuse, write_and_close, close, lie, throttle, silence, reject;
-    int move;             // per request: a partition gets another leader
+    int late; // up to CLUSTER_LATE_MS, in which the client may have given the request up: it is served all the same
+    int move; // per request: a partition gets another leader
     size_t largest_batch; // MESSAGE_TOO_LARGE above; 0: none
 } cluster_faults;
 
@@ -201,10 +202,18 @@ static inline void cluster_move_locked(cluster *c) {
     c->moved++;
 }
 
+static inline void cluster_dawdle(cluster *c) {
+    pthread_mutex_lock(&c->lock);
+    int ms = cluster_chance(c, c->faults.late) ? 1 + (int)harness_below(&c->random, CLUSTER_LATE_MS) : 0;
+    pthread_mutex_unlock(&c->lock);
+    if (ms) (void)poll(NULL, 0, ms);
+}
+
 // Returns false when the connection is to be closed.
 static inline bool cluster_serve(cluster_connection *connection, peer_request *request, peer_response *out) {
     cluster *c = connection->c;
     peer_answer answer;
+    cluster_dawdle(c);
     pthread_mutex_lock(&c->lock);
     c->requests++;
     if (cluster_chance(c, c->faults.move)) cluster_move_locked(c);

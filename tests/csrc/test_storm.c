@@ -98,7 +98,7 @@ static void *send_all(void *unused) {
     uint64_t random = seed ^ 0x5e4d;
     bool drained = false;
     (void)unused;
-    for (int64_t deadline = peer_now_ms() + 60000; !drained && peer_now_ms() < deadline;) {
+    for (int64_t deadline = peer_now_ms() + 240000; !drained && peer_now_ms() < deadline;) {
         int gaps[CLUSTER_PARTITIONS] = {0}, any = 0;
         struct pollfd p = {r.wire->events.wakeup.read_fd, POLLIN, 0};
         (void)poll(&p, 1, 1000);
@@ -358,8 +358,13 @@ static const plan PLANS[] = {
      .faults =
          {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
     {"short of time", 1500, true, false, false, -1, 5, PKF_STICKY, 9, 10, 5,
-     .faults =
-         {.refuse = 100, .write_and_refuse = 100, .write_and_close = 20, .close = 20, .move = 20, .silence = 300}},
+     .faults = {.refuse = 100,
+                .write_and_refuse = 100,
+                .write_and_close = 20,
+                .close = 20,
+                .late = 150,
+                .move = 20,
+                .silence = 300}},
     {"in order without sequences", 1500, false, false, false, 1, 1, PKF_ROUND_ROBIN, 8, 30000, 500,
      .faults =
          {.refuse = 50, .write_and_refuse = 50, .write_and_close = 20, .close = 20, .move = 50, .largest_batch = 1500}},
@@ -379,7 +384,13 @@ static const plan PLANS[] = {
                 .largest_batch = 600},
      .codec = PKF_LZ4, .level = 0, .workers = 2},
     {"compressed, short of time", 1500, true, false, false, -1, 5, PKF_STICKY, 9, 10, 5,
-     .faults = {.refuse = 100, .write_and_refuse = 100, .write_and_close = 20, .close = 20, .move = 20, .silence = 300},
+     .faults = {.refuse = 100,
+                .write_and_refuse = 100,
+                .write_and_close = 20,
+                .close = 20,
+                .late = 150,
+                .move = 20,
+                .silence = 300},
      .codec = PKF_GZIP, .level = 9, .workers = 2},
     {"compressed, in order without sequences", 1500, false, false, false, 1, 1, PKF_ROUND_ROBIN, 8, 30000, 500,
      .faults =
