@@ -24,6 +24,7 @@ from tools.soak.faults import PROPERTIES
 from tools.soak.trial import Plan, run
 
 MAX_GROWTH = 8_000_000
+COMPRESSION = {"pykafka_fast": "compression_type", "confluent-kafka": "compression.type"}
 
 
 def parse() -> argparse.Namespace:
@@ -34,6 +35,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--client", choices=CLIENTS, default="pykafka_fast")
     parser.add_argument("--partitions", type=int, default=6)
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--compression", choices=["gzip", "snappy", "lz4", "zstd"], help="of its batches")
     parser.add_argument("--relay", action="store_true", help="through a relay that misbehaves all the time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     return parser.parse_args()
@@ -44,7 +46,8 @@ def main() -> int:
     seed = int(os.environ.get("SOAK_SEED", "0")) or random.randrange(1, 1 << 32)
     print(f"SOAK_SEED={seed}", flush=True)
     began = datetime.now(timezone.utc)
-    plan = Plan(args.records, args.kills, args.rate, seed, args.client, args.partitions, args.threads)
+    options = {COMPRESSION[args.client]: args.compression} if args.compression else {}
+    plan = Plan(args.records, args.kills, args.rate, seed, args.client, args.partitions, args.threads, options)
     with contextlib.ExitStack() as stack:
         relay = stack.enter_context(Relay()) if args.relay else None
         advertise = relay.open if relay else None

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tools.soak.journal import Outcome
 
 Told = tuple[Outcome, int]
+MAX_RATIO = 0.5
 
 
 class Client(Protocol):
@@ -66,12 +67,22 @@ class OurClient:
 
     def finish(self, timeout: float) -> list[str]:
         self.producer.flush(timeout)
+        problems = self._compression()
         self.producer.close(timeout)
         stats = self.producer._lifecycle.accumulator.pool_stats()
         left = {name: stats[name] for name in ("slabs_acquired", "acquired", "waiting") if stats[name]}
-        problems = [f"memory not given back: {stats}"] if left or stats["available"] != stats["budget"] else []
+        if left or stats["available"] != stats["budget"]:
+            problems.append(f"memory not given back: {stats}")
         live = self.producer._lifecycle.accumulator.lost()
         return [*problems, *([f"records without an outcome: {live}"] if live else [])]
+
+    def _compression(self) -> list[str]:
+        """Whether batches were compressed, if they were to be: most of a stamp's value is padding."""
+        counters = self.producer._lifecycle.accumulator.topic_counters().get(self._topic)
+        if counters is None or self.producer.config["compression_type"] in (None, "none"):
+            return []
+        before, after = counters["raw_bytes"], counters["packed_bytes"]
+        return [f"hardly compressed: {before} bytes to {after}"] if after > before * MAX_RATIO else []
 
 
 class ConfluentClient:
