@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks compare ...`, `... profile ...`, `... table FILE...`, `... plot FILE... FOLDER`."""
+"""`python -m benchmarks compare ...`, `... profile ...`, `... table FILE...`, `... summary FILE...`, `... plot FILE... FOLDER`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.compare import cli, plot, profile, report
+from benchmarks.compare import cli, plot, profile, report, summary
 from benchmarks.compare.result import Comparison
 
 
@@ -17,6 +17,8 @@ def main() -> int:
     table = commands.add_parser("table", help="Markdown from files that `compare --json` wrote")
     table.add_argument("file", type=Path, nargs="+")
     table.add_argument("--scenario", action="append", help="repeatable; default: all in the files")
+    short = commands.add_parser("summary", help="the same in short, a line per scenario")
+    short.add_argument("file", type=Path, nargs="+")
     pictures = commands.add_parser("plot", help="PNG and SVG from files that `compare --json` wrote")
     pictures.add_argument("file", type=Path, nargs="+")
     pictures.add_argument("folder", type=Path)
@@ -29,6 +31,9 @@ def main() -> int:
         for comparison in map(Comparison.load, args.file):
             for path in plot.draw(comparison, args.folder):
                 print(path)
+        return 0
+    if args.command == "summary":
+        print(summary.markdown(map(Comparison.load, args.file)))
         return 0
     wanted = args.scenario
     for comparison in map(Comparison.load, args.file):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import report
+from benchmarks.compare import summary
 from benchmarks.compare.result import Comparison
 from pykafka_fast import KafkaProducer, cli
 from pykafka_fast.config import OPTIONS
@@ -146,13 +146,12 @@ def test_signature_of_send() -> None:
 
 
 def test_figures_were_measured(root: Path) -> None:
-    """Every line of the comparison that has a figure is one that `python -m benchmarks table` prints of results/."""
+    """The comparison is what the command above it prints of the files in results/."""
     found = re.search(r"<!-- benchmark:begin -->\n(.*)<!-- benchmark:end -->", README.read_text(), re.DOTALL)
     assert found, "the README has lost the marks of its comparison"
-    figures = [line for line in found[1].splitlines() if re.search(r"\d", line)]
-    printed: set[str] = set()
-    for file in sorted((root / "benchmarks" / "results").glob("*.json")):
-        comparison = Comparison.load(file)
-        assert not comparison.quick
-        printed.update(report.markdown(comparison).splitlines())
-    assert [line for line in figures if line not in printed] == []
+    command = re.search(r"`python -m benchmarks summary ([^`]+)`", found[1])
+    assert command, "the README does not say how its comparison is printed"
+    comparisons = [Comparison.load(root / file) for file in command[1].split()]
+    assert comparisons
+    assert not any(comparison.quick or comparison.failed for comparison in comparisons)
+    assert summary.markdown(comparisons) in found[1]
