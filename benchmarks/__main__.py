@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks compare ...`, `... profile ...`, `... table FILE...`, `... summary FILE...`, `... plot FILE... FOLDER`."""
+"""`python -m benchmarks compare ...`, `profile ...`, `table FILE...`, `summary FILE...`, `plot FILE... FOLDER`."""
 
 import argparse
 import sys

@@ -48,7 +48,7 @@ def line(comparison: Comparison, scenario: ScenarioResult, hog: str) -> str:
 
 
 def latencies(comparisons: Iterable[Comparison]) -> list[str]:
-    lines = ["| ms from `send()` to callback, p50 / p99 | ours | confluent-kafka |", "|---|---:|---:|"]
+    lines = ["| ms from send to callback, p50 / p99 | ours | confluent-kafka |", "|---|---:|---:|"]
     for comparison in comparisons:
         for scenario in comparison.scenarios:
             ours, theirs = scenario.find(LATENCY), scenario.find("confluent")
