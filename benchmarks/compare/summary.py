@@ -68,4 +68,5 @@ def times(entry: EntryResult | None, other: EntryResult | None, metric: str) -> 
 
 
 def quantiles(entry: EntryResult) -> str:
-    return " / ".join("-" if value is None else format(value, ".3f") for value in map(entry.median, ("p50_ms", "p99_ms")))
+    values = [entry.median(metric) for metric in ("p50_ms", "p99_ms")]
+    return " / ".join("-" if value is None else format(value, ".3f") for value in values)
