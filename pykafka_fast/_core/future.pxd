@@ -20,6 +20,7 @@ cdef class Listener:
     cdef bint holds_up(self) noexcept          # those behind it must not overtake it
     cdef object failure(self)
     cdef object metadata(self)
+    cdef Listener following(self)              # what is to be run right after it
 
 
 cdef inline void expect_look(RecordFuture future) noexcept:

@@ -314,6 +314,9 @@ cdef class Listener:
     cdef object metadata(self):
         return metadata_of(&self.future.slot)
 
+    cdef Listener following(self):
+        return None
+
 
 cdef RecordFuture listen(RecordFuture future, Listener listener):
     """Attach, or run now if the record is done and its callbacks have run."""
@@ -344,6 +347,12 @@ cdef bint attach(Listener listener) except -1:
 
 
 cdef object run_listener(Listener listener):
+    while listener is not None:
+        run_one(listener)
+        listener = listener.following()
+
+
+cdef object run_one(Listener listener):
     if listener.kind == LOOP:
         wake_loop(listener.f, [listener.args])
         return None

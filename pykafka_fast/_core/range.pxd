@@ -8,6 +8,7 @@ cdef class RangeFuture:
     cdef pkf_range c
     cdef int32_t settled   # rows before this one are done
     cdef bint seen         # somebody has asked for the outcome, or will be told
+    cdef object last       # the callback added last, until it has run: the next one waits for it
 
 
 cdef RangeFuture new_range()

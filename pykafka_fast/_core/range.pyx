@@ -295,6 +295,7 @@ cdef class RangeListener(Listener):
     """A callback, or an awaiting task, that waits for one batch of the range after the other."""
 
     cdef RangeFuture range
+    cdef RangeListener after  # added while this one waited: callbacks run in the order in which they were added
 
     cdef pkf_batch *attach_to(self) noexcept:
         cdef pkf_place place
@@ -316,6 +317,13 @@ cdef class RangeListener(Listener):
     cdef object metadata(self):
         return RangeMetadata(self.range)
 
+    cdef Listener following(self):
+        if self.range.last is self:
+            self.range.last = None
+        if self.range.c.count and pkf_batch_inherited(pkf_range_run(&self.range.c, 0).batch):
+            return None  # it forked: this is the child, where nothing is to be delivered
+        return self.after
+
 
 cdef RangeListener new_listener(RangeFuture range, int kind, f, args, kwargs):
     cdef RangeListener listener = RangeListener(kind, None, f, args, kwargs)
@@ -328,10 +336,29 @@ cdef RangeFuture listen(RangeFuture self, int kind, f, args, kwargs):
         raise TypeError(f"a callback must be callable, not {type(f).__name__}")
     if kind != CALLBACK:
         self.seen = True
-    listener = new_listener(self, kind, f, args, kwargs)
-    if not attach(listener):
+    cdef RangeListener listener = new_listener(self, kind, f, args, kwargs)
+    cdef RangeListener previous = self.last
+    if previous is not None and outstanding(self):
+        previous.after = self.last = listener
+    elif attach(listener):
+        self.last = listener
+    else:
         run_listener(listener)
     return self
+
+
+cdef bint outstanding(RangeFuture self) noexcept:
+    """Callbacks of its batches may wait to be run, or run just now."""
+    cdef int32_t row = 0
+    cdef pkf_place place
+    while row < self.c.count:
+        place_at(self, row, &place)
+        if pkf_batch_inherited(place.batch):
+            return False
+        if not pkf_batch_state(place.batch) & PKF_DONE or undelivered(place.batch):
+            return True
+        row += place.count
+    return False
 
 
 async def awaited(RangeFuture range):

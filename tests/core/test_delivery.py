@@ -50,7 +50,7 @@ def test_in_order_and_once(stage: Stage) -> None:
     seen: list[int] = []
     for i in range(2000):
         stage.append(b"v", partition=0, on_delivery=lambda m, e, i=i: seen.append(i), notify=True)
-    assert stage.accumulator.pending_callbacks() == 2000
+    assert 2000 <= stage.accumulator.pending_callbacks() <= 2000 + 64  # counted in lots while the batch is open
     fail_all(stage)
     deliver(stage, 3)
     assert seen == list(range(2000))

@@ -236,6 +236,34 @@ def test_failures_by_index(broker: EmbeddedBroker, make: Make) -> None:
         future.failures[0]
 
 
+def test_callbacks_run_in_the_order_in_which_they_were_added(broker: EmbeddedBroker, make: Make) -> None:
+    """Also one that is added when all is known, while an earlier one still runs behind a batch that came late."""
+    producer = make(broker)
+    keys: dict[int, bytes] = {}
+    for number in range(100):
+        key = b"%d" % number
+        keys.setdefault(producer.send("t", b"x", key=key).get(TIMEOUT_S).partition, key)
+    begun, go_on = threading.Event(), threading.Event()
+    called: list[str] = []
+
+    def first(*_: Any) -> None:
+        begun.set()
+        go_on.wait(TIMEOUT_S)
+        called.append("first")
+
+    broker.fail("Produce", 6, topic="t", partition=0)  # its leader has moved: decided last, by a second try
+    future = producer.send_many("t", [b"a", b"b"], keys=[keys[0], keys[1]], on_delivery=first)
+    assert begun.wait(TIMEOUT_S)
+    assert future.is_done
+    future.add_callback(lambda _: called.append("second")).add_both(lambda _: called.append("third"))
+    assert called == []
+    go_on.set()
+    producer.flush(TIMEOUT_S)
+    assert called == ["first", "second", "third"]
+    future.add_callback(lambda _: called.append("late"))
+    assert called[-1] == "late"
+
+
 def test_callbacks_once_for_all(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, batch_size=1000, batch_max_size=1000)
     called: list[Any] = []
