@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Door to ranges (csrc/pkf_range.h): the future of all rows of one send_many(), and what it leads to.
-
-As with single records nothing is written at the acknowledgement: metadata and exceptions of a row are made from its
-batch when somebody asks.
-"""
+"""Door to ranges (csrc/pkf_range.h): the future of all rows of one send_many(), and what is made of it when asked."""
 
 import sys
 import threading
@@ -100,10 +96,9 @@ cdef class RangeFuture:
     def get(self, timeout=None):
         """Wait for the outcome of every record; their batches do not linger meanwhile.
 
-        timeout: seconds for all, None without end. Returns RangeMetadata, a sequence of RecordMetadata; raises the
-        exception of the first record that failed, which knows the record as `row` (all of them: `failures`), or
-        KafkaTimeoutError, which does not affect the records. Returns after the records' callbacks have run.
-        ValueError: negative, or not a number.
+        timeout: seconds for all (ValueError: negative, or not a number), None without end. Returns, after the records'
+        callbacks have run, RangeMetadata, a sequence of RecordMetadata; raises the exception of the first record that
+        failed, which knows it as `row` (all of them: `failures`), or KafkaTimeoutError, which does not affect them.
         """
         if not wait_range(self, timeout):
             raise KafkaTimeoutError(f"Timeout after waiting for {timeout} secs.")
@@ -133,7 +128,17 @@ cdef class RangeFuture:
 
     def _add(self, RecordFuture future not None):
         """One more row: the record of this future, which was sent by itself."""
-        add_record(self, future)
+        cdef pkf_slot *slot = &future.slot
+        cdef int32_t row = self.c.count
+        check(pkf_range_reserve(&self.c))
+        check(pkf_sizes_note(&self.c.key_sizes, self.c.row_count, row, slot.key_size))
+        check(pkf_sizes_note(&self.c.value_sizes, self.c.row_count, row, slot.value_size))
+        check(pkf_sizes_note(&self.c.header_sizes, self.c.row_count, row, slot.header_size))
+        if self.c.timestamps != NULL:
+            self.c.timestamps[row] = slot.timestamp
+        slot.index &= 0x7fffffff  # from now on it is looked at here
+        if pkf_range_add(&self.c, slot.batch, slot.index, 1):
+            pkf_batch_ref(slot.batch)
 
     def _metadata(self, int32_t row):
         return metadata_at(self, row)
@@ -228,20 +233,6 @@ cdef object metadata_at(RangeFuture self, int32_t row):
     return metadata_of(&slot)
 
 
-cdef object add_record(RangeFuture self, RecordFuture future):
-    cdef pkf_slot *slot = &future.slot
-    cdef int32_t row = self.c.count
-    check(pkf_range_reserve(&self.c))
-    check(pkf_sizes_note(&self.c.key_sizes, self.c.row_count, row, slot.key_size))
-    check(pkf_sizes_note(&self.c.value_sizes, self.c.row_count, row, slot.value_size))
-    check(pkf_sizes_note(&self.c.header_sizes, self.c.row_count, row, slot.header_size))
-    if self.c.timestamps != NULL:
-        self.c.timestamps[row] = slot.timestamp
-    slot.index &= 0x7fffffff  # from now on it is looked at here
-    if pkf_range_add(&self.c, slot.batch, slot.index, 1):
-        pkf_batch_ref(slot.batch)
-
-
 # ---- waiting --------------------------------------------------------------------------------------------------------
 
 cdef void hurry_all(RangeFuture self) noexcept:
@@ -320,9 +311,8 @@ cdef class RangeListener(Listener):
     cdef Listener following(self):
         if self.range.last is self:
             self.range.last = None
-        if self.range.c.count and pkf_batch_inherited(pkf_range_run(&self.range.c, 0).batch):
-            return None  # it forked: this is the child, where nothing is to be delivered
-        return self.after
+        cdef bint forked = self.range.c.count and pkf_batch_inherited(pkf_range_run(&self.range.c, 0).batch)
+        return None if forked else self.after  # in a child nothing is to be delivered
 
 
 cdef RangeListener new_listener(RangeFuture range, int kind, f, args, kwargs):
@@ -336,8 +326,7 @@ cdef RangeFuture listen(RangeFuture self, int kind, f, args, kwargs):
         raise TypeError(f"a callback must be callable, not {type(f).__name__}")
     if kind != CALLBACK:
         self.seen = True
-    cdef RangeListener listener = new_listener(self, kind, f, args, kwargs)
-    cdef RangeListener previous = self.last
+    cdef RangeListener previous = self.last, listener = new_listener(self, kind, f, args, kwargs)
     if previous is not None and outstanding(self):
         previous.after = self.last = listener
     elif attach(listener):
@@ -349,13 +338,13 @@ cdef RangeFuture listen(RangeFuture self, int kind, f, args, kwargs):
 
 cdef bint outstanding(RangeFuture self) noexcept:
     """Callbacks of its batches may wait to be run, or run just now."""
-    cdef int32_t row = 0
     cdef pkf_place place
+    cdef int32_t row = 0
+    if pending(self) != NULL:
+        return True
     while row < self.c.count:
         place_at(self, row, &place)
-        if pkf_batch_inherited(place.batch):
-            return False
-        if not pkf_batch_state(place.batch) & PKF_DONE or undelivered(place.batch):
+        if undelivered(place.batch) and not pkf_batch_inherited(place.batch):
             return True
         row += place.count
     return False
@@ -422,16 +411,13 @@ class RangeMetadata(Sequence):
         return len(self._future)
 
     def __getitem__(self, index):
-        future = self._future
-        count = len(future)
+        future, count = self._future, len(self._future)
         if isinstance(index, slice):
             return [future._metadata(row) for row in range(*index.indices(count))]
         row = index.__index__()
-        if row < 0:
-            row += count
-        if not 0 <= row < count:
+        if not -count <= row < count:
             raise IndexError(f"index {index} in a range of {count} records")
-        return future._metadata(row)
+        return future._metadata(row + count if row < 0 else row)
 
     def __repr__(self):
         return f"<RangeMetadata of {len(self)} records>"
@@ -455,9 +441,7 @@ class RangeFailures(Mapping):
             row = self._future._next_failed(row + 1)
 
     def __getitem__(self, row):
-        failure = None
-        if isinstance(row, int) and 0 <= row < len(self._future):
-            failure = self._future._failure(row)
+        failure = self._future._failure(row) if isinstance(row, int) and 0 <= row < len(self._future) else None
         if failure is None:
             raise KeyError(row)
         return failure
