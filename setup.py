@@ -184,7 +184,8 @@ class BuildWithCsrc(build_ext):
         return str(target)
 
     def _archive(self, objects: list[str]) -> str:
-        archive = Path(self.build_temp, self.compiler.library_filename("pkf"))
+        name = self.compiler.static_lib_format % ("pkf", self.compiler.static_lib_extension)
+        archive = Path(self.build_temp, name)
         if self.force or stale(archive, objects):
             archive.unlink(missing_ok=True)
             self.compiler.create_static_lib(objects, "pkf", output_dir=self.build_temp)

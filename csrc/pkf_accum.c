@@ -6,7 +6,7 @@
 
 #include "pkf_topic.h"
 
-enum { FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
+enum { FETCH_TAIL_MAX = 256, FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
 
 #define ALWAYS_FITS                                                                                                    \
     2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
@@ -363,14 +363,14 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
 }
 
 // With many partitions nothing of this one is in the cache: what the append is going to touch is asked for at once
-// instead of one after the other.
+// instead of one after the other. The rest of a large record follows its first lines, and the processor sees that itself.
 static inline void fetch_tail_locked(const pkf_partition *partition, const pkf_append *append) {
     const char *tail = (const char *)partition->tail;
     size_t size = append->key.len + append->value.len;
     pkf_fetch_to_write(tail);
     pkf_fetch_to_write(tail + PKF_CACHE_LINE);
     if (partition->write == NULL) return;
-    for (size_t at = 0; at < size && at < FETCH_AHEAD_MAX; at += PKF_CACHE_LINE)
+    for (size_t at = 0; at < size && at < FETCH_TAIL_MAX; at += PKF_CACHE_LINE)
         pkf_fetch_to_write(partition->write + at);
 }
 

@@ -69,6 +69,37 @@ static void patience_ends(void) {
     rig_close(&r);
 }
 
+// The interval of pkf_pace.h holds up what is small, and nothing that is large enough or waited for.
+static void small_batches_keep_the_pace_of_a_crowd(void) {
+    static char large[4000];
+    memset(large, 'x', sizeof large - 1);
+    open_rig(3);
+    int peer = rig_connect(&r, 0, 12);
+    pkf_slot slots[6];
+    for (int i = 0; i < 3; i++) slots[i] = rig_append(&r, i, "a");
+    rig_advance(&r, 1000);
+    receive(peer, 3);
+    answer(peer);
+    r.wire->pace.floor_ns = 1;
+    r.wire->pace.ns = 5000 * RIG_MS;
+    r.wire->pace.window_ns = INT64_MAX / 2; // no window ends
+    slots[3] = rig_append(&r, 0, "small");
+    slots[4] = rig_append(&r, 1, large);
+    slots[5] = rig_append(&r, 2, "waited for");
+    pkf_accum_hurry(r.accum, slots[5].batch);
+    receive(peer, 2);
+    answer(peer);
+    CHECK(rig_is_done(&slots[4]) && rig_is_done(&slots[5]));
+    rig_advance(&r, 3000); // linger is long over
+    receive_nothing(peer);
+    rig_advance(&r, 2000);
+    receive(peer, 1);
+    answer(peer);
+    for (int i = 0; i < 6; i++) rig_forget(&slots[i]);
+    close(peer);
+    rig_close(&r);
+}
+
 static void what_somebody_waits_for_does_not_linger(void) {
     open_rig(1);
     int peer = rig_connect(&r, 0, 12);
@@ -251,6 +282,7 @@ static void a_leader_can_move(void) {
 int main(void) {
     it_lingers_then_leaves();
     patience_ends();
+    small_batches_keep_the_pace_of_a_crowd();
     what_somebody_waits_for_does_not_linger();
     large_enough_leaves_at_once();
     a_batch_that_cannot_leave_closes_in_time();
