@@ -15,6 +15,7 @@ static void init_locks(pkf_accum *accum) {
     pthread_mutex_init(&accum->topics_lock, NULL);
     pthread_mutex_init(&accum->live_lock, NULL);
     pthread_mutex_init(&accum->done_lock, NULL);
+    pthread_mutex_init(&accum->guest_lock, NULL);
     pkf_cond_init(&accum->done_cond);
     pkf_cond_init(&accum->delivered_cond);
     for (int i = 0; i < PKF_STRIPES; i++) {
@@ -53,6 +54,7 @@ static void accum_free(pkf_accum *accum) {
     pthread_mutex_destroy(&accum->topics_lock);
     pthread_mutex_destroy(&accum->live_lock);
     pthread_mutex_destroy(&accum->done_lock);
+    pthread_mutex_destroy(&accum->guest_lock);
     pthread_cond_destroy(&accum->done_cond);
     pthread_cond_destroy(&accum->delivered_cond);
     for (int i = 0; i < PKF_STRIPES; i++) {

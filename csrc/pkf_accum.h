@@ -99,6 +99,7 @@ struct pkf_topic {
     int32_t codec_level;
     _Atomic uint32_t batch_ceiling; // bytes on the wire; lowered for a topic that answered MESSAGE_TOO_LARGE
     _Atomic uint32_t ratio;         // estimate: bytes after compression of 1024 before
+    _Atomic uint32_t packing_pace;  // ns that its codec took for 1024 bytes, the last time; 0 never
     // What follows from both: bytes before compression,
     _Atomic uint32_t fill_limit;   // up to which an open batch may grow
     _Atomic uint32_t fill_size;    // at which it becomes sendable
@@ -161,6 +162,9 @@ struct pkf_accum {
     uint32_t spare_count, spare_room; // arrays; cookies they could hold
 
     pkf_stripe stripes[PKF_STRIPES];
+
+    pthread_mutex_t guest_lock;            // whoever waits for memory and compresses meanwhile
+    _Atomic(struct pkf_workers *) workers; // written under guest_lock; NULL: none run
 };
 
 // What a caller appends, and what came of it.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pkf_topic.h"
+#include "pkf_workers.h"
 
 enum { HOLD_BYTES = 64 << 10 }; // what is copied under one lock, a single large record apart
 
@@ -236,7 +237,7 @@ static pkf_status hold(pkf_accum *accum, pkf_bulk *bulk) {
 static pkf_status wait_for_slab(pkf_accum *accum, pkf_bulk *bulk, int64_t until_ns) {
     int64_t now = pkf_monotonic_ns();
     int64_t end = until_ns < bulk->wait_until_ns ? until_ns : bulk->wait_until_ns;
-    pkf_status status = pkf_pool_wait(accum->pool, &bulk->waiter, now < end ? (uint64_t)(end - now) : 0);
+    pkf_status status = pkf_workers_pool_wait(accum, &bulk->waiter, now < end ? (uint64_t)(end - now) : 0);
     if (status == PKF_OK) {
         status = pkf_pool_wait_take(accum->pool, &bulk->waiter, &bulk->append.slab);
         bulk->waiting = status == PKF_E_CLOSED; // anything else ends the waiter

@@ -10,6 +10,10 @@
 //
 // Partitions take turns: the n-th batch that one of them has waiting comes after the first n of any other, so that a busy
 // one does not keep the others waiting.
+//
+// Who appends and has to wait for memory lends a hand meanwhile, one thread at a time: the memory it waits for comes back
+// when batches are sent, and they are sent when they are compressed. It is a guest: it takes only what will be done soon,
+// because between two batches it looks at its deadline and, in Python, at signals.
 #ifndef PKF_WORKERS_H
 #define PKF_WORKERS_H
 
@@ -22,7 +26,7 @@ typedef struct pkf_worker {
     struct pkf_workers *workers;
     pthread_t thread;
     pkf_codec_state *codecs;
-    pkf_slab *scratch; // NULL while there is nothing to do; charged to the pool like any other
+    pkf_slab *scratch; // NULL after some time without work; charged to the pool like any other
 } pkf_worker;
 
 typedef struct pkf_work {   // a queue of batches
@@ -43,6 +47,9 @@ typedef struct pkf_workers {
     uint64_t turn;                     // the first that may have some
     uint32_t waiting;                  // batches in all of them
     bool stopping;
+    bool guest_came; // and may have left a slab
+
+    pkf_worker guest; // without a thread of its own; whoever holds accum->guest_lock
 } pkf_workers;
 
 void pkf_workers_init(pkf_workers *workers, pkf_accum *accum);
@@ -52,6 +59,9 @@ PKF_MUST_USE pkf_status pkf_workers_start(pkf_workers *workers, int32_t count);
 // Ends the threads, each after the batch it has; what had not begun is finished as it is, without compression. Idempotent.
 void pkf_workers_stop(pkf_workers *workers);
 void pkf_workers_free(pkf_workers *workers); // stopped, and nothing left to take
+
+// pkf_pool_wait() for who has nothing else to do than to wait: lends a hand if there is work that takes less than a slice.
+PKF_MUST_USE pkf_status pkf_workers_pool_wait(pkf_accum *accum, pkf_waiter *waiter, uint64_t slice_ns);
 
 // Wire: a closed batch that no request holds.
 void pkf_workers_add(pkf_workers *workers, pkf_batch *batch);

@@ -373,6 +373,9 @@ cdef extern from "pkf_event.h" nogil:
     pkf_event *pkf_events_take(pkf_events *events) noexcept
     pkf_command *pkf_command_new(pkf_command_kind kind) noexcept
 
+cdef extern from "pkf_workers.h" nogil:
+    pkf_status pkf_workers_pool_wait(pkf_accum *accum, pkf_waiter *waiter, uint64_t slice_ns) noexcept
+
 cdef extern from "pkf_round.h" nogil:
     ctypedef struct pkf_wire_config:
         char client_id[256]

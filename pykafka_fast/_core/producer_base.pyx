@@ -35,11 +35,11 @@ from pykafka_fast._core.csrc cimport (
     pkf_pool,
     pkf_pool_release,
     pkf_pool_try,
-    pkf_pool_wait,
     pkf_pool_wait_begin,
     pkf_pool_wait_cancel,
     pkf_pool_wait_take,
     pkf_waiter,
+    pkf_workers_pool_wait,
 )
 from pykafka_fast._core.future cimport RecordFuture, expect_look, new_future
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
@@ -132,7 +132,7 @@ cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) ex
         while True:
             slice_ns = slice_until(deadline)
             with nogil:
-                status = pkf_pool_wait(pool, &waiter, slice_ns)
+                status = pkf_workers_pool_wait(accum, &waiter, slice_ns)
             if status == PKF_OK:
                 status = pkf_pool_wait_take(pool, &waiter, &append.slab)
                 break

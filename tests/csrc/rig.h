@@ -196,7 +196,7 @@ static inline pkf_status rig_append_some(pkf_accum *accum, pkf_append *append, b
             status = pkf_pool_wait_begin(accum->pool, &waiter, append->need);
             if (status != PKF_OK) break;
             pkf_accum_wake(accum);
-            status = pkf_pool_wait(accum->pool, &waiter, (uint64_t)PEER_WAIT_MS * 1000000);
+            status = pkf_workers_pool_wait(accum, &waiter, (uint64_t)PEER_WAIT_MS * 1000000);
             if (status == PKF_OK) status = pkf_pool_wait_take(accum->pool, &waiter, &append->slab);
             pkf_pool_wait_cancel(accum->pool, &waiter);
         }

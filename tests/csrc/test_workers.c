@@ -37,6 +37,11 @@ static void serve_one(int peer) {
     peer_reply(peer, &request, 0, 0);
 }
 
+static void *serve_all(void *peer) {
+    while (peer_receive(*(int *)peer, &request, PEER_WAIT_MS) == 1) peer_reply(*(int *)peer, &request, 0, 0);
+    return NULL;
+}
+
 // What a worker keeps for the next batch must not be what a record waits for that needs the whole pool.
 static void idle_workers_keep_no_memory(void) {
     enum { MEMORY = 128 << 10, LARGE = 120 << 10 };
@@ -137,6 +142,110 @@ static void partitions_take_turns(void) {
     rig_close(&r);
 }
 
+// ---- guests: who waits for memory compresses meanwhile ----
+
+enum { GUEST_MEMORY = 64 << 10, GUEST_VALUE = 15 << 10, GUEST_BATCHES = GUEST_MEMORY / (16 << 10) };
+
+// All memory is in batches that no worker takes: the guests are alone with them.
+static void fill_memory(pkf_slot *slots, uint32_t pace) {
+    open_rig(PKF_LZ4, 0, 0, GUEST_MEMORY, 1);
+    NEED(pkf_workers_start(&r.wire->workers, 1) == PKF_OK);
+    pkf_workers_stop(&r.wire->workers);
+    r.wire->workers.count = 1;
+    r.wire->workers.stopping = false;
+    NEED((r.wire->workers.guest.codecs = pkf_codec_state_new()) != NULL);
+    atomic_store(&r.accum->workers, &r.wire->workers);
+    atomic_store(&r.topic->packing_pace, pace);
+    for (int i = 0; i < GUEST_BATCHES; i++) slots[i] = rig_batch(&r, 0, alike(GUEST_VALUE));
+    rig_step(&r);
+}
+
+static void end_guests(pkf_slot *slots, int waiting) {
+    CHECK_INT(r.wire->workers.waiting, waiting);
+    r.wire->workers.count = 0;
+    pkf_workers_stop(&r.wire->workers);
+    rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
+    rig_step(&r);
+    for (int i = 0; i < GUEST_BATCHES; i++) rig_forget(&slots[i]);
+    rig_close(&r);
+}
+
+static pkf_status wait_as_guest(int64_t slice_ns) {
+    pkf_waiter waiter;
+    NEED(pkf_pool_wait_begin(r.accum->pool, &waiter, 16 << 10) == PKF_OK);
+    pkf_status status = pkf_workers_pool_wait(r.accum, &waiter, (uint64_t)slice_ns);
+    pkf_pool_wait_cancel(r.accum->pool, &waiter);
+    return status;
+}
+
+static void who_waits_for_memory_compresses(void) {
+    pkf_slot slots[GUEST_BATCHES];
+    fill_memory(slots, 1);
+    CHECK_INT(wait_as_guest(50 * RIG_MS), PKF_E_TIMEOUT); // nobody sends them
+    CHECK_INT(finished_count(), GUEST_BATCHES);
+    for (int i = 0; i < GUEST_BATCHES; i++) CHECK(slots[i].batch->packed_size > 0);
+    end_guests(slots, 0);
+}
+
+// Signals and deadlines are served between two batches only: what takes too long is left to a worker, and so is what
+// nobody knows the price of.
+static void guests_take_what_is_quick(void) {
+    const struct {
+        uint32_t pace;
+        int64_t slice_ms;
+    } none[] = {{0, 50}, {2 * RIG_MS, 50}, {RIG_MS / 2, 5}, {UINT32_MAX, 50}};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        pkf_slot slots[GUEST_BATCHES];
+        fill_memory(slots, none[i].pace);
+        CHECK_INT(wait_as_guest(none[i].slice_ms * RIG_MS), PKF_E_TIMEOUT);
+        CHECK_INT(finished_count(), 0);
+        end_guests(slots, GUEST_BATCHES);
+    }
+}
+
+// Another thread waits at the same time, and the workers end: both find that there is nothing to do for them.
+static void one_guest_at_a_time(void) {
+    pkf_slot slots[GUEST_BATCHES];
+    fill_memory(slots, 1);
+    pthread_mutex_lock(&r.accum->guest_lock);
+    CHECK_INT(wait_as_guest(RIG_MS), PKF_E_TIMEOUT);
+    CHECK_INT(finished_count(), 0);
+    pthread_mutex_unlock(&r.accum->guest_lock);
+    r.wire->workers.count = 0;
+    pkf_workers_stop(&r.wire->workers);
+    int finished = finished_count();
+    CHECK_INT(wait_as_guest(RIG_MS), PKF_E_TIMEOUT);
+    CHECK_INT(finished_count(), finished);
+    end_guests(slots, 0);
+}
+
+// What a guest compressed into is not what a record waits for that needs the whole pool.
+static void guests_leave_no_memory_behind(void) {
+    enum { MEMORY = 512 << 10, VALUE = 15 << 10, LARGE = 500 << 10, COUNT = 100 };
+    static char large[LARGE + 1];
+    open_rig(PKF_LZ4, 0, 1, MEMORY, 1);
+    NEED(pkf_wire_start(r.wire) == PKF_OK);
+    int peer = rig_connect(&r, 0, 12);
+    pthread_t server;
+    NEED(pthread_create(&server, NULL, serve_all, &peer) == 0);
+    atomic_store(&r.topic->packing_pace, 1);
+    for (int i = 0; i < COUNT; i++) {
+        pkf_slot slot;
+        pkf_append append = rig_record(&r, 0, alike(VALUE), &slot);
+        NEED(rig_append_some(r.accum, &append, true) == PKF_OK);
+        rig_forget(&slot);
+    }
+    memset(large, 'a', LARGE);
+    pkf_slot last = {.batch = NULL};
+    pkf_append append = rig_record(&r, 0, large, &last);
+    CHECK_INT(rig_append_some(r.accum, &append, true), PKF_OK);
+    if (last.batch) wait_until_done(&last);
+    shutdown(peer, SHUT_RDWR);
+    pthread_join(server, NULL);
+    close(peer);
+    rig_stop_and_close(&r);
+}
+
 // Each record finds wire and workers asleep, or about to be: a wake-up that is lost would cost it the deadline.
 static void one_record_at_a_time(int32_t workers) {
     enum { COUNT = 2000 };
@@ -157,6 +266,10 @@ int main(void) {
     workers_can_be_started_again();
     what_has_expired_is_not_compressed();
     partitions_take_turns();
+    who_waits_for_memory_compresses();
+    guests_take_what_is_quick();
+    one_guest_at_a_time();
+    guests_leave_no_memory_behind();
     one_record_at_a_time(1);
     one_record_at_a_time(PKF_WORKERS_MAX);
     free(request.frame);
