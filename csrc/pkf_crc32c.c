@@ -10,6 +10,9 @@ static const struct {
     int (*supported)(void);
     pkf_crc32c_fn fn;
 } implementations[] = {
+#if defined(PKF_CRC32C_AVX512)
+    {"avx512", pkf_crc32c_avx512_supported, pkf_crc32c_avx512},
+#endif
 #if defined(__x86_64__)
     {"sse42", pkf_crc32c_sse42_supported, pkf_crc32c_sse42},
 #elif defined(__aarch64__)

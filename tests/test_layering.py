@@ -18,6 +18,7 @@ HEADERS = """
 # Files that implement another file's header.
 PART_OF = {
     "crc32c_portable": "pkf_crc32c",
+    "crc32c_avx512": "pkf_crc32c",
     "crc32c_sse42": "pkf_crc32c",
     "crc32c_armv8": "pkf_crc32c",
     "pkf_collect": "pkf_round",
@@ -51,6 +52,7 @@ OWNED_SYSTEM_HEADERS = {
     "pkf_round": {"signal.h"},
     "pkf_workers": {"signal.h"},
     "pkf_codec": set("libdeflate.h lz4.h lz4frame.h lz4hc.h snappy-c.h zstd.h zstd_errors.h".split()),
+    "crc32c_avx512": {"immintrin.h"},
     "crc32c_sse42": {"nmmintrin.h", "wmmintrin.h"},
     "crc32c_armv8": {"arm_acle.h", "arm_neon.h", "sys/auxv.h", "sys/sysctl.h"},
 }
