@@ -6,7 +6,7 @@
 
 #include "pkf_topic.h"
 
-enum { FETCH_TAIL_MAX = 256, FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
+enum { FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
 
 #define ALWAYS_FITS                                                                                                    \
     2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
@@ -116,7 +116,6 @@ void pkf_partition_close_tail_locked(pkf_partition *partition) {
     pkf_batch *tail = partition->tail;
     if (tail == NULL || tail->closed) return;
     tail->closed = true;
-    partition->write = NULL;
     pkf_batch_end_reserve_locked(tail);
     if (tail->budgeted) end_budget_locked(tail);
     atomic_fetch_add_explicit(&partition->queued_bytes, tail->used, memory_order_relaxed);
@@ -339,7 +338,9 @@ static void count_sticky(pkf_topic *topic, const pkf_append *append) {
 static inline void filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
     const pkf_batch *batch = partition->tail;
     uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
-    partition->write = batch->base + batch->used;
+    pkf_tail *tail = atomic_load_explicit(&partition->topic->tails, memory_order_relaxed) + partition->index;
+    atomic_store_explicit(&tail->batch, batch, memory_order_relaxed);
+    atomic_store_explicit(&tail->end, batch->base + batch->used, memory_order_relaxed);
     append->grown = before == PKF_BATCH_HEADER ? batch->used : batch->used - before;
     if (append->sticky) count_sticky(partition->topic, append);
     if (before < sendable && batch->used >= sendable &&
@@ -364,25 +365,12 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     return PKF_OK;
 }
 
-// With many partitions nothing of this one is in the cache: what the append is going to touch is asked for at once
-// instead of one after the other. The rest of a large record follows its first lines, and the processor sees that itself.
-static inline void fetch_tail_locked(const pkf_partition *partition, const pkf_append *append) {
-    const char *tail = (const char *)partition->tail;
-    size_t size = append->key.len + append->value.len;
-    pkf_fetch_to_write(tail);
-    pkf_fetch_to_write(tail + PKF_CACHE_LINE);
-    if (partition->write == NULL) return;
-    for (size_t at = 0; at < size && at < FETCH_TAIL_MAX; at += PKF_CACHE_LINE)
-        pkf_fetch_to_write(partition->write + at);
-}
-
 // One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
 static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved) {
     if (append->wait_lock)
         pthread_mutex_lock(&partition->lock);
     else if (pthread_mutex_trylock(&partition->lock))
         return PKF_E_BUSY;
-    fetch_tail_locked(partition, append);
     pkf_topic *topic = partition->topic;
     bool look = false;
     pkf_status status;
@@ -418,6 +406,7 @@ pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) {
         pkf_partition *partition = pkf_topic_partition(append->topic, index);
         if (partition == NULL) return PKF_NEED_METADATA;
         bool moved = false;
+        if (!append->fetched) pkf_topic_fetch(append->topic, partition, index, append->key.len + append->value.len);
         status = try_append(accum, partition, append, &moved);
         if (status == PKF_E_BUSY && moved) continue;
         // Also when it has to be tried again: a choice is made once per record (round robin counts them).

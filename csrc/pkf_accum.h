@@ -4,7 +4,7 @@
 //
 //   accum -> topic -> parts[] -> partition -> queue of batches: head (oldest, closed) ... tail (maybe open)
 //
-// The table topic->parts is copy-on-write: it only grows, a larger copy replaces it in one store, and the replaced
+// The tables parts and tails are copy-on-write: they only grow, a larger copy replaces one in one store, and the replaced
 // ones are kept until the topic is freed (together never more than the current one), so readers need no pin.
 //
 // Lock order: one partition lock, then at most one leaf (pool, live_lock, a stripe, the completion lock).
@@ -39,14 +39,20 @@ typedef struct pkf_accum_config {
 
 #define PKF_CACHE_LINE 64
 
+// What the next append to a partition will touch, as the last one left it: hints for the processor's cache, read without
+// a lock and never followed. In a table of their own, so that lines which depend on one another can be asked for at once.
+typedef struct pkf_tail {
+    _Atomic(const pkf_batch *) batch;
+    _Atomic(const uint8_t *) end; // of its records
+} pkf_tail;
+
 // Aligned to a cache line, the first of which is what each append touches.
 struct pkf_partition {
     pthread_mutex_t lock;
     // Guarded by lock:
-    pkf_batch *tail;      // of the queue; open unless tail->closed
-    const uint8_t *write; // where the next record goes: a hint for the processor's cache, never followed
-    pkf_topic *topic;     // constant
-    int32_t index;        // constant
+    pkf_batch *tail;  // of the queue; open unless tail->closed
+    pkf_topic *topic; // constant
+    int32_t index;    // constant
     // Guarded by lock:
     uint32_t slab_hint;        // size class for the next batch
     _Atomic(pkf_batch *) head; // of the queue; wire also reads it without the lock, to see that there is none
@@ -95,7 +101,8 @@ struct pkf_topic {
     _Atomic int32_t partition_count; // 0 while unknown
     _Atomic int32_t available_count;
     _Atomic(pkf_partition **) parts;
-    pkf_codec codec; // constant once there are partitions
+    _Atomic(pkf_tail *) tails; // as many
+    pkf_codec codec;           // constant once there are partitions
     int32_t codec_level;
     _Atomic uint32_t batch_ceiling; // bytes on the wire; lowered for a topic that answered MESSAGE_TOO_LARGE
     _Atomic uint32_t ratio;         // estimate: bytes after compression of 1024 before
@@ -188,6 +195,7 @@ typedef struct pkf_append {
     bool unbudgeted; // appended by the delivery thread, which must not wait for what only it can free
     size_t expected; // bytes that will follow in the partition, 0 unknown: how large a batch is opened
     bool may_grow;   // false: close a batch that would have to grow rather than ask for a slab
+    bool fetched;    // in: pkf_topic_approach() chose the partition
     bool sticky;     // set by append: the sticky choice places it
     // out
     pkf_slot *slot;

@@ -6,7 +6,10 @@
 #include "pkf_topic.h"
 #include "pkf_workers.h"
 
-enum { HOLD_BYTES = 64 << 10 }; // what is copied under one lock, a single large record apart
+enum {
+    HOLD_BYTES = 64 << 10, // what is copied under one lock, a single large record apart
+    FETCH_AHEAD = 12       // rows
+};
 
 void pkf_bulk_init(pkf_bulk *bulk, pkf_topic *topic, pkf_range *range, int64_t patience_ns) {
     bulk->topic = topic;
@@ -122,6 +125,7 @@ static pkf_status load_block(pkf_bulk *bulk) {
     if (status) return status;
     for (int32_t i = 0; i < count; i++) bulk->partitions[i] = partition_of(bulk, i);
     bulk->block_last = bulk->taken + count;
+    bulk->fetched = 0;
     return PKF_OK;
 }
 
@@ -210,10 +214,24 @@ static pkf_partition *choose(pkf_bulk *bulk, int32_t i) {
     return pkf_topic_partition(topic, index);
 }
 
+// The lines of rows to come: many are on their way at once.
+static void fetch_ahead(pkf_bulk *bulk) {
+    int32_t from = bulk->taken - bulk->block_first, last = bulk->block_last - bulk->block_first;
+    if (bulk->fetched < from) bulk->fetched = from;
+    for (; bulk->fetched < last && bulk->fetched < from + FETCH_AHEAD; bulk->fetched++) {
+        int32_t i = bulk->fetched, index = bulk->partitions[i];
+        const pkf_partition *partition = pkf_topic_partition(bulk->topic, index);
+        bool another = i == 0 || index != bulk->partitions[i - 1];
+        if (partition && another)
+            pkf_topic_fetch(bulk->topic, partition, index, bulk->keys[i].len + bulk->values[i].len);
+    }
+}
+
 static pkf_status hold(pkf_accum *accum, pkf_bulk *bulk) {
     int32_t i = bulk->taken - bulk->block_first, end = i + 1;
     pkf_partition *partition = choose(bulk, i);
     if (partition == NULL) return PKF_NEED_METADATA;
+    fetch_ahead(bulk);
     bool plain = atomic_load_explicit(&accum->no_headers, memory_order_relaxed);
     if (plain && headers_of(&bulk->rows, bulk->taken)->count) return PKF_E_UNSUPPORTED;
     pkf_status status = pkf_range_reserve(bulk->range);

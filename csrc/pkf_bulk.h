@@ -51,6 +51,7 @@ typedef struct pkf_bulk {
     bool waiting;                    // the waiter has a place in the pool's queue
     int32_t taken;                   // of rows
     int32_t block_first, block_last; // rows [first, last) of the block
+    int32_t fetched;                 // of the block: their lines were asked for
     size_t expected, expected_share; // bytes of the rows from there on, and by partition
     bool scattered;                  // over the partitions
     pkf_span keys[PKF_BLOCK], values[PKF_BLOCK];

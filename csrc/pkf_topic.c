@@ -10,6 +10,7 @@
 typedef struct retired_table {
     struct retired_table *next;
     pkf_partition **parts;
+    pkf_tail *tails;
 } retired_table;
 
 // The estimate goes up fast and down slowly: a batch that is larger than expected costs a refusal and a split.
@@ -70,9 +71,11 @@ void pkf_topic_free(pkf_topic *topic) {
         free(parts[i]);
     }
     free(parts);
+    free(atomic_load(&topic->tails));
     for (retired_table *table = topic->retired, *next; table; table = next) {
         next = table->next;
         free(table->parts);
+        free(table->tails);
         free(table);
     }
     pthread_mutex_destroy(&topic->route_lock);
@@ -116,20 +119,24 @@ static pkf_status grow_table_locked(pkf_topic *topic, int32_t count) {
     while (capacity < count) capacity = capacity > INT32_MAX / 2 ? count : capacity * 2;
     pkf_partition **old = atomic_load(&topic->parts);
     pkf_partition **parts = calloc((size_t)capacity, sizeof *parts);
+    pkf_tail *tails = calloc((size_t)capacity, sizeof *tails);
     int32_t *available = realloc(topic->available, (size_t)capacity * sizeof *available);
     retired_table *table = malloc(sizeof *table);
     if (available) topic->available = available;
-    if (parts == NULL || available == NULL || table == NULL) {
+    if (parts == NULL || tails == NULL || available == NULL || table == NULL) {
         free(parts);
+        free(tails);
         free(table);
         return PKF_E_NOMEM;
     }
     if (old) memcpy(parts, old, (size_t)topic->parts_made * sizeof *parts);
     table->parts = old;
+    table->tails = atomic_load(&topic->tails); // the new ones know nothing until the next appends
     table->next = topic->retired;
     topic->retired = table;
     topic->parts_capacity = capacity;
     atomic_store(&topic->parts, parts);
+    atomic_store(&topic->tails, tails);
     return PKF_OK;
 }
 
@@ -286,6 +293,15 @@ int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key) {
     if (config->partitioner == PKF_STICKY) return choose_sticky(topic);
     if (config->partitioner == PKF_ROUND_ROBIN) return choose_round_robin(topic, count);
     return choose_random(topic);
+}
+
+int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_size) {
+    if (key->base == NULL || topic->accum->config.ignore_keys) return -1;
+    int32_t index = pkf_topic_choose(topic, key);
+    const pkf_partition *partition = pkf_topic_partition(topic, index);
+    if (partition == NULL) return -1;
+    pkf_topic_fetch(topic, partition, index, key->len + value_size);
+    return index;
 }
 
 bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from) {

@@ -17,6 +17,20 @@ pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len);
 // Partitions known from now on, and which of them have a leader. Creates what is new. Any one thread at a time.
 PKF_MUST_USE pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders);
 
+// Asks for what an append of `size` bytes to the partition will touch. With many partitions nothing of it is in the cache,
+// and one line after the other would be waited for.
+static inline void pkf_topic_fetch(pkf_topic *topic, const pkf_partition *partition, int32_t index, size_t size) {
+    enum { RECORD_MAX = 256 }; // the rest of a large record follows its first lines, and the processor sees that itself
+    pkf_tail *tail = atomic_load_explicit(&topic->tails, memory_order_acquire) + index;
+    const char *batch = (const char *)atomic_load_explicit(&tail->batch, memory_order_relaxed);
+    const uint8_t *end = atomic_load_explicit(&tail->end, memory_order_relaxed);
+    pkf_fetch_to_write(partition);
+    if (batch == NULL) return;
+    pkf_fetch_to_write(batch);
+    pkf_fetch_to_write(batch + PKF_CACHE_LINE);
+    for (size_t at = 0; at < size && at < RECORD_MAX; at += PKF_CACHE_LINE) pkf_fetch_to_write(end + at);
+}
+
 // Borrowed; NULL beyond the known count.
 pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index);
 
@@ -40,7 +54,11 @@ void pkf_topic_forget_ratio(pkf_topic *topic); // it was wrong: a batch was too 
 // Where a record without an explicit partition goes: an index, or -1 while the topic is unknown. Any thread, no lock held.
 int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key);
 
-// The same for a record that will name its partition when it is appended: what the sticky choice has to count is
+// The choice for a record whose key decides, and pkf_topic_fetch() for it: for who has something else to do before the
+// append. -1 for others, and while the topic is unknown.
+int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_size);
+
+// pkf_topic_choose() for a record that will name its partition when it is appended: what the sticky choice has to count is
 // counted here, and it moves on after batch_size bytes although the open batch is not closed.
 int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size);
 

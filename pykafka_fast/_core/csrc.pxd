@@ -134,8 +134,6 @@ cdef extern from "pkf_slab.h" nogil:
     bint pkf_pool_waiting(const pkf_pool *pool) noexcept
     void pkf_pool_get_stats(pkf_pool *pool, pkf_pool_stats *stats) noexcept
 
-# ---- end of that section --------------------------------------------------------------------------------------------
-
 # ---- clocks, wake-up ------------------------------------------------------------------------------------------------
 
 cdef extern from "pkf_socket.h" nogil:
@@ -270,6 +268,7 @@ cdef extern from "pkf_accum.h" nogil:
         bint unbudgeted
         size_t expected
         bint may_grow
+        bint fetched
         pkf_slot *slot
         size_t need
         bint wake
@@ -288,6 +287,7 @@ cdef extern from "pkf_topic.h" nogil:
     pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) noexcept
     pkf_status pkf_topic_set_route(pkf_topic *topic, int32_t partition_count, const int32_t *leaders) noexcept
     void pkf_topic_forget(pkf_topic *topic) noexcept
+    int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_size) noexcept
     int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size) noexcept
     void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) noexcept
     void pkf_topic_set_codec(pkf_topic *topic, pkf_codec codec, int32_t level) noexcept

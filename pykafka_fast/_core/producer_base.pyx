@@ -38,6 +38,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_pool_wait_begin,
     pkf_pool_wait_cancel,
     pkf_pool_wait_take,
+    pkf_topic_approach,
     pkf_waiter,
     pkf_workers_pool_wait,
 )
@@ -264,6 +265,7 @@ cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) no
     append.expected = 0
     append.wake = False
     append.unbudgeted = False
+    append.fetched = False
 
 
 cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
@@ -278,19 +280,21 @@ cdef object send_bytes(ProducerBase self, Topic handle, value, key, on_delivery)
     """The usual record: bytes, and nothing that could be wrong. No exception can arise between begin() and end()."""
     cdef pkf_append append
     cdef pkf_accum *accum = self._accumulator.c
-    cdef RecordFuture future = new_future()
-    if on_delivery is not None:
-        prepare_callback(self, on_delivery)
-    begin(&append, handle, future)
-    append.partition = -1
-    append.timestamp = pkf_ms_clock_read(&self._clock)
     append.value.base = <const uint8_t *> PyBytes_AS_STRING(value)
     append.value.len = <size_t> PyBytes_GET_SIZE(value)
     append.key.base = NULL
     append.key.len = 0
+    append.partition = -1
     if key is not None:
         append.key.base = <const uint8_t *> PyBytes_AS_STRING(key)
         append.key.len = <size_t> PyBytes_GET_SIZE(key)
+        append.partition = pkf_topic_approach(handle.c, &append.key, append.value.len)
+    cdef RecordFuture future = new_future()
+    if on_delivery is not None:
+        prepare_callback(self, on_delivery)
+    begin(&append, handle, future)
+    append.fetched = append.partition >= 0
+    append.timestamp = pkf_ms_clock_read(&self._clock)
     if on_delivery is not None:
         take_callback(&append, on_delivery)
     cdef int status = append_now(accum, &append)
@@ -300,6 +304,8 @@ cdef object send_bytes(ProducerBase self, Topic handle, value, key, on_delivery)
             expect_look(future)
         return future
     drop_callback(&append)
+    if status == PKF_NEED_METADATA:
+        append.partition = -1  # the key decides anew when the number of partitions is known
     if self._serializes:
         return self._send_serialized(handle.name, value, key, on_delivery, append.partition)
     return self._send(handle.name, value, key, None, None, None, on_delivery, append.partition)
