@@ -43,6 +43,15 @@ static void *map(size_t size) {
 }
 #endif
 
+static void advise_huge(uint8_t *base, bool huge) {
+#if defined(MADV_NOHUGEPAGE) && !defined(UNDER_ASAN)
+    (void)madvise(base, pkf_chunk_mapped_size(), huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+#else
+    (void)base;
+    (void)huge;
+#endif
+}
+
 // Addresses for a chunk, aligned to PKF_CHUNK_SIZE: map too much, cut off both ends.
 static uint8_t *map_chunk(void) {
 #if defined(UNDER_ASAN)
@@ -55,10 +64,8 @@ static uint8_t *map_chunk(void) {
     size_t front = (size_t)(-(uintptr_t)p & (PKF_CHUNK_SIZE - 1));
     if (front) munmap(p, front);
     if (front < PKF_CHUNK_SIZE) munmap(p + front + size, PKF_CHUNK_SIZE - front);
-#if defined(MADV_NOHUGEPAGE)
     // One touched byte must not make 2 MiB resident: the budget is counted in slabs.
-    (void)madvise(p + front, size, MADV_NOHUGEPAGE);
-#endif
+    advise_huge(p + front, false);
     return p + front;
 #endif
 }
@@ -126,6 +133,8 @@ void pkf_slabs_discard(const pkf_chunks *chunks, pkf_slab *chain) {
     uintptr_t page = (uintptr_t)chunks->page_size;
     for (pkf_slab *slab = chain; slab; slab = slab->next) {
         if (!slab->base) continue;
+        // The system would make up for what is given back of a huge page, and nobody would have charged for it.
+        if (atomic_exchange(&slab->chunk->huge, false)) advise_huge(slab->chunk->base, false);
         // Whole pages only: with pages larger than the class, or the guards of a debug build, a neighbour shares the ends.
         uintptr_t from = ((uintptr_t)slab->base + page - 1) & ~(page - 1);
         uintptr_t to = ((uintptr_t)slab->base + slab->size) & ~(page - 1);
@@ -152,6 +161,7 @@ static void unlink_partial(pkf_chunks *chunks, pkf_chunk *chunk) {
 
 static void retire(pkf_chunks *chunks, pkf_chunk *chunk, pkf_chunk **dead) {
     unlink_partial(chunks, chunk);
+    chunks->count[chunk->class_index]--;
     bool pages_gone = class_size(chunk->class_index) >= chunks->page_size;
     if (pages_gone && chunks->empty_count < PKF_EMPTY_BASES_KEPT) {
         chunks->empty_bases[chunks->empty_count++] = chunk->base;
@@ -216,7 +226,12 @@ uint8_t *pkf_chunks_take_base_locked(pkf_chunks *chunks) {
     return chunks->empty_bases[--chunks->empty_count];
 }
 
-pkf_chunk *pkf_chunk_make(int class_index, uint8_t *base) {
+bool pkf_chunks_want_huge_locked(const pkf_chunks *chunks, int class_index) {
+    return class_index >= 0 && class_index < PKF_HUGE_CLASSES && chunks->count[class_index] >= PKF_HUGE_AFTER &&
+           GUARD_SIZE == 0;
+}
+
+pkf_chunk *pkf_chunk_make(int class_index, uint8_t *base, bool huge) {
     uint32_t count = (uint32_t)(PKF_CHUNK_SIZE >> (12 + class_index));
     pkf_chunk *chunk = calloc(1, sizeof *chunk + count * sizeof chunk->slabs[0]);
     if (chunk && !base) base = map_chunk();
@@ -226,6 +241,8 @@ pkf_chunk *pkf_chunk_make(int class_index, uint8_t *base) {
         return NULL;
     }
     chunk->base = base;
+    if (huge) advise_huge(base, true);
+    atomic_init(&chunk->huge, huge);
     chunk->class_index = class_index;
     chunk->count = chunk->idle = count;
     return chunk;
@@ -233,6 +250,7 @@ pkf_chunk *pkf_chunk_make(int class_index, uint8_t *base) {
 
 void pkf_chunks_add_locked(pkf_chunks *chunks, pkf_chunk *chunk) {
     chunks->mapped += pkf_chunk_mapped_size();
+    chunks->count[chunk->class_index]++;
     link_partial(chunks, chunk);
 }
 

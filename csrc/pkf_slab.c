@@ -113,14 +113,14 @@ static void credit_locked(pkf_pool *pool, size_t size) {
 }
 
 // A slab of `size` bytes without pages yet, where there is no idle one: carves a chunk or maps a large slab. Charged for.
-static pkf_slab *map_anew(pkf_pool *pool, size_t size, uint8_t *base) {
+static pkf_slab *map_anew(pkf_pool *pool, size_t size, uint8_t *base, bool huge) {
     int class_index = pkf_class_of(size);
     pkf_slab *slab = NULL;
     pkf_chunk *chunk = NULL;
     if (class_index < 0)
         slab = pkf_slab_map_large(size);
     else
-        chunk = pkf_chunk_make(class_index, base);
+        chunk = pkf_chunk_make(class_index, base, huge);
     pthread_mutex_lock(&pool->lock);
     if (slab) pool->chunks.mapped += size;
     if (chunk) {
@@ -163,10 +163,11 @@ static pkf_status provide_and_unlock(pkf_pool *pool, size_t size, pkf_slab **res
     pkf_slab *evicted = was_warm ? NULL : evict_excess_locked(pool);
     if (!slab && class_index >= 0) slab = pkf_chunks_take_cold_locked(&pool->chunks, class_index);
     uint8_t *base = slab || class_index < 0 ? NULL : pkf_chunks_take_base_locked(&pool->chunks);
+    bool huge = pkf_chunks_want_huge_locked(&pool->chunks, class_index);
     pthread_mutex_unlock(&pool->lock);
 
     if (evicted) give_back(pool, evicted);
-    if (!slab) slab = map_anew(pool, size, base);
+    if (!slab) slab = map_anew(pool, size, base, huge);
     if (slab && pkf_slab_open_bytes(slab, was_warm)) {
         *result = slab;
         return PKF_OK;

@@ -2,7 +2,7 @@
 //
 // A pool of slabs under a hard budget. A slab is a piece of memory that holds one batch.
 //
-//   class      4 KiB, 8 KiB, ... 1 MiB: carved from chunks, 1 MiB of address space each, aligned to 1 MiB. All slabs of a
+//   class      4 KiB, 8 KiB, ... 1 MiB: carved from chunks, 2 MiB of address space each, aligned to 2 MiB. All slabs of a
 //              chunk are of one class; a chunk without an acquired or warm slab can be carved anew for any class
 //   above      rounded to whole pages, one mmap each; so is a size whose class is beyond the budget, down to all of it
 //

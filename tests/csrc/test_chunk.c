@@ -6,7 +6,7 @@
 #include "pkf_chunk.h"
 
 static void add_chunk(pkf_chunks *chunks, int class_index) {
-    pkf_chunk *chunk = pkf_chunk_make(class_index, pkf_chunks_take_base_locked(chunks));
+    pkf_chunk *chunk = pkf_chunk_make(class_index, pkf_chunks_take_base_locked(chunks), false);
     NEED(chunk);
     pkf_chunks_add_locked(chunks, chunk);
 }
@@ -27,10 +27,11 @@ static void classes_are_powers_of_two(void) {
 static void a_chunk_gives_each_slab_once(void) {
     pkf_chunks chunks;
     pkf_chunks_init(&chunks);
-    pkf_slab *slabs[4], *chain = NULL;
+    enum { COUNT = PKF_CHUNK_SIZE / (256 << 10) };
+    pkf_slab *slabs[COUNT], *chain = NULL;
     pkf_chunk *dead = NULL;
-    add_chunk(&chunks, 6); // 256 KiB: four of them
-    for (int i = 0; i < 4; i++) {
+    add_chunk(&chunks, 6); // 256 KiB
+    for (int i = 0; i < COUNT; i++) {
         slabs[i] = pkf_chunks_take_cold_locked(&chunks, 6);
         NEED(slabs[i]);
         CHECK_INT(slabs[i]->size, 256 << 10);
@@ -38,11 +39,11 @@ static void a_chunk_gives_each_slab_once(void) {
     }
     CHECK(!pkf_chunks_take_cold_locked(&chunks, 6));
     CHECK_INT(chunks.mapped, pkf_chunk_mapped_size());
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < COUNT; i++) {
         slabs[i]->next = chain;
         chain = slabs[i];
     }
-    CHECK_INT(pkf_chunks_put_cold_locked(&chunks, chain, &dead), 4);
+    CHECK_INT(pkf_chunks_put_cold_locked(&chunks, chain, &dead), COUNT);
     CHECK(dead && !dead->base && !dead->next); // its addresses are kept, for any class
     pkf_chunks_free_dead(dead);
     CHECK_INT(chunks.empty_count, 1);
@@ -104,10 +105,45 @@ static void only_so_many_empty_chunks_are_kept(void) {
     pkf_chunks_clear(&chunks);
 }
 
+// Chunks of a small class get huge pages once there are some; never a class of large slabs.
+static void many_small_slabs_get_huge_pages(void) {
+    pkf_chunks chunks;
+    pkf_chunks_init(&chunks);
+    pkf_slab *slab = NULL;
+    pkf_chunk *dead = NULL;
+    for (int i = 0; i < PKF_HUGE_AFTER; i++) {
+        CHECK(!pkf_chunks_want_huge_locked(&chunks, 0));
+        add_chunk(&chunks, 0);
+        add_chunk(&chunks, PKF_HUGE_CLASSES);
+    }
+    CHECK(!pkf_chunks_want_huge_locked(&chunks, PKF_HUGE_CLASSES));
+    CHECK(!pkf_chunks_want_huge_locked(&chunks, 1)); // which has none
+    CHECK(!pkf_chunks_want_huge_locked(&chunks, -1));
+#if !defined(PKF_DEBUG) // its guards lie between the slabs
+    CHECK(pkf_chunks_want_huge_locked(&chunks, 0));
+#endif
+    pkf_chunk *huge = pkf_chunk_make(0, NULL, true);
+    NEED(huge);
+    pkf_chunks_add_locked(&chunks, huge);
+    NEED(slab = pkf_chunks_take_cold_locked(&chunks, 0)); // from the one that was added last
+    CHECK(slab->chunk == huge && huge->huge);
+    NEED(pkf_slab_open_bytes(slab, false));
+    pkf_slab_close_bytes(slab);
+    pkf_slabs_discard(&chunks, slab);
+#if !defined(__SANITIZE_ADDRESS__) // where slabs have no pages of their own
+    CHECK(!huge->huge);
+#endif
+    (void)pkf_chunks_put_cold_locked(&chunks, slab, &dead);
+    pkf_chunks_free_dead(dead);
+    CHECK_INT(chunks.count[0], PKF_HUGE_AFTER); // it was its only slab
+    pkf_chunks_clear(&chunks);
+}
+
 int main(void) {
     classes_are_powers_of_two();
     a_chunk_gives_each_slab_once();
     the_oldest_of_the_fullest_class_go_first();
     only_so_many_empty_chunks_are_kept();
+    many_small_slabs_get_huge_pages();
     return FINISH();
 }
