@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pkf_round.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,12 +222,35 @@ static bool nothing_new(pkf_wire *wire) {
            !pkf_workers_finished(&wire->workers) && must_force(wire) == wire->forced;
 }
 
-static void sleep_and_move(pkf_wire *wire, int64_t until) {
-    int32_t count = fill_polls(wire);
+// With nothing but answers to wait for. A busy wire has batches that fill meanwhile, and leaves the processor to others.
+static int spin(pkf_wire *wire, int32_t count, int64_t until) {
+    bool only_answers = atomic_load(&wire->accum->open_batches) == 0 && atomic_load(&wire->counters.in_flight) > 0;
+    if (!only_answers || !pkf_spin_is_due(&wire->spin)) return 0;
+    int64_t now = pkf_monotonic_ns(), end = now + PKF_SPIN_NS < until ? now + PKF_SPIN_NS : until;
+    for (; now < end && nothing_new(wire); now = pkf_monotonic_ns()) {
+        (void)sched_yield(); // the broker may be waiting for this very processor
+        int ready = pkf_poll(wire->polls, (unsigned)count, 0);
+        if (ready != 0) {
+            pkf_spin_note(&wire->spin, true);
+            return ready;
+        }
+    }
+    if (now >= end) pkf_spin_note(&wire->spin, false);
+    return 0;
+}
+
+static int wait_idle(pkf_wire *wire, int32_t count, int64_t until) {
     atomic_store(&wire->accum->idle, 1);
     int64_t timeout = until == PKF_NEVER ? PKF_NEVER : until > wire->now ? until - wire->now : 0;
     int ready = pkf_poll(wire->polls, (unsigned)count, nothing_new(wire) ? timeout : 0);
     atomic_store(&wire->accum->idle, 0);
+    return ready;
+}
+
+static void sleep_and_move(pkf_wire *wire, int64_t until) {
+    int32_t count = fill_polls(wire);
+    int ready = spin(wire, count, until);
+    if (ready == 0) ready = wait_idle(wire, count, until);
     wire->now = pkf_monotonic_ns();
     if (ready == 0) return;
     if (wire->polls[0].revents) pkf_wakeup_drain(&wire->accum->wakeup);

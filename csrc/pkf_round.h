@@ -17,6 +17,7 @@
 #include "pkf_deadline.h"
 #include "pkf_event.h"
 #include "pkf_pace.h"
+#include "pkf_spin.h"
 #include "pkf_workers.h"
 
 typedef struct pkf_wire_config {
@@ -84,6 +85,7 @@ typedef struct pkf_wire {
     pkf_codec_state *codecs; // to read again what a worker has compressed; NULL without workers
     pkf_deadlines deadlines;
     pkf_pace pace;
+    pkf_spin spin;
     struct pollfd *polls; // node_capacity + 1 of them
     int64_t now;
     int64_t producer_id;

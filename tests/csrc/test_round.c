@@ -278,6 +278,48 @@ static void counters_count(void) {
     finish();
 }
 
+// Requests one at a time to a broker that takes its time; while a batch is open elsewhere, or not. What the wire made of it.
+static pkf_spin wait_for_slow_answers(bool open_batch) {
+    enum { COUNT = 8, SLOW_MS = 2 };
+    static peer_request request;
+    pkf_accum_config accum = RIG_ACCUM;
+    pkf_wire_config wire = RIG_WIRE;
+    pkf_slot slot, open = {.batch = NULL};
+    accum.linger_ns = (int64_t)PEER_WAIT_MS * 10 * RIG_MS;
+    rig_open(&r, &accum, &wire, 2);
+    rig_lead(&r, 0, 1);
+    int peer = rig_connect(&r, 0, 12);
+    NEED(pkf_wire_start(r.wire) == PKF_OK);
+    if (open_batch) open = rig_append(&r, 1, "open");
+    for (int i = 0; i < COUNT; i++) {
+        slot = rig_append(&r, 0, "value");
+        pkf_accum_hurry(r.accum, slot.batch);
+        NEED(peer_receive(peer, &request, PEER_WAIT_MS) == 1);
+        (void)poll(NULL, 0, SLOW_MS);
+        peer_reply(peer, &request, 0, 0);
+        wait_for(&slot);
+        rig_forget(&slot);
+    }
+    rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
+    rig_command(&r, PKF_COMMAND_STOP, 0, 0, 0);
+    pkf_wire_join(r.wire);
+    pkf_spin spin = r.wire->spin;
+    if (open_batch) rig_forget(&open);
+    rig_close(&r);
+    free(request.frame);
+    memset(&request, 0, sizeof request);
+    close(peer);
+    return spin;
+}
+
+static void nobody_spins_for_a_slow_broker_or_beside_a_batch_that_fills(void) {
+    pkf_spin spin = wait_for_slow_answers(false);
+    CHECK_INT(spin.credit, 0);
+    CHECK(spin.pass >= 7); // of eight requests the first, the third and the seventh were spun for
+    spin = wait_for_slow_answers(true);
+    CHECK_INT(spin.pass, 0);
+}
+
 int main(void) {
     seed = harness_seed();
     no_wake_up_is_lost();
@@ -291,5 +333,6 @@ int main(void) {
     closing_twice_is_answered_twice();
     a_wire_without_a_thread_can_be_freed();
     counters_count();
+    nobody_spins_for_a_slow_broker_or_beside_a_batch_that_fills();
     return FINISH();
 }
