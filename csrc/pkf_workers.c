@@ -7,7 +7,7 @@
 #include "pkf_topic.h"
 
 #define STACK_SIZE (512 * 1024)
-#define KEEP_SHARE 8      // of the budget: together the workers keep slabs of at most one part in so many
+#define KEEP_SHARE 8 // of the budget: all workers' slabs are one part in so many at most; a guest's is like one of them
 #define KEEP_NS 20000000  // for which an idle worker keeps its slab: somebody may wait for all of the budget
 #define GUEST_NS 20000000 // that a batch may take, for a guest to take it
 
@@ -63,7 +63,7 @@ static void compress(pkf_worker *worker, pkf_batch *batch) {
     }
     batch->packing_ns = pkf_monotonic_ns() - began;
     note_pace(topic, raw.len, batch->packing_ns);
-    size_t kept = worker->scratch ? worker->scratch->size * (size_t)(worker->workers->wanted + 1) : 0;
+    size_t kept = worker->scratch ? worker->scratch->size * (size_t)worker->workers->wanted : 0;
     if (kept > worker->workers->accum->config.buffer_memory / KEEP_SHARE) drop_scratch(worker);
 }
 
