@@ -116,7 +116,7 @@ def test_leader_frozen(
         kafka3.resume(frozen)
         senders.join(timeout=60)
     assert senders.failures() == []
-    kafka3.restart(frozen)  # for some time it takes itself for the leader and would say that the topic ends where it did
+    kafka3.restart(frozen)  # thawed, it takes itself for the leader for a while and tells where the topic ended
     kafka3.heal()
     check(read_back(kafka3.bootstrap, topic, timeout=60), *senders.ledgers, probe)
     assert retries(producer) >= 1
