@@ -162,7 +162,8 @@ static void unlink_partial(pkf_chunks *chunks, pkf_chunk *chunk) {
 static void retire(pkf_chunks *chunks, pkf_chunk *chunk, pkf_chunk **dead) {
     unlink_partial(chunks, chunk);
     chunks->count[chunk->class_index]--;
-    bool pages_gone = class_size(chunk->class_index) >= chunks->page_size;
+    // Of a huge page what no slab ever had is still there.
+    bool pages_gone = class_size(chunk->class_index) >= chunks->page_size && !chunk->made_huge;
     if (pages_gone && chunks->empty_count < PKF_EMPTY_BASES_KEPT) {
         chunks->empty_bases[chunks->empty_count++] = chunk->base;
         chunk->base = NULL;
@@ -242,6 +243,7 @@ pkf_chunk *pkf_chunk_make(int class_index, uint8_t *base, bool huge) {
     }
     chunk->base = base;
     if (huge) advise_huge(base, true);
+    chunk->made_huge = huge;
     atomic_init(&chunk->huge, huge);
     chunk->class_index = class_index;
     chunk->count = chunk->idle = count;

@@ -40,6 +40,7 @@ typedef struct pkf_chunk {
     uint32_t count;
     uint32_t fresh; // slabs from this index on were never used: their handles are not filled in yet
     uint32_t idle;  // cold and fresh ones
+    bool made_huge; // constant
     _Atomic bool huge;
     pkf_slab slabs[];
 } pkf_chunk;

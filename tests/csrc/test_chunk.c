@@ -134,6 +134,8 @@ static void many_small_slabs_get_huge_pages(void) {
     CHECK(!huge->huge);
 #endif
     (void)pkf_chunks_put_cold_locked(&chunks, slab, &dead);
+    CHECK(dead && dead->base); // not kept: the rest of the page would stay, and nobody be charged for it
+    CHECK_INT(chunks.empty_count, 0);
     pkf_chunks_free_dead(dead);
     CHECK_INT(chunks.count[0], PKF_HUGE_AFTER); // it was its only slab
     pkf_chunks_clear(&chunks);
