@@ -225,9 +225,9 @@ static bool nothing_new(pkf_wire *wire) {
 // With nothing but answers to wait for. A busy wire has batches that fill meanwhile, and leaves the processor to others.
 static int spin(pkf_wire *wire, int32_t count, int64_t until) {
     bool only_answers = atomic_load(&wire->accum->open_batches) == 0 && atomic_load(&wire->counters.in_flight) > 0;
-    if (!only_answers || !pkf_spin_is_due(&wire->spin)) return 0;
-    int64_t now = pkf_monotonic_ns(), end = now + PKF_SPIN_NS < until ? now + PKF_SPIN_NS : until;
-    for (; now < end && nothing_new(wire); now = pkf_monotonic_ns()) {
+    if (!only_answers || wire->now >= until || !pkf_spin_is_due(&wire->spin)) return 0;
+    int64_t began = pkf_monotonic_ns(), now = began;
+    for (; now < until && now - began < PKF_SPIN_NS && nothing_new(wire); now = pkf_monotonic_ns()) {
         (void)sched_yield(); // the broker may be waiting for this very processor
         int ready = pkf_poll(wire->polls, (unsigned)count, 0);
         if (ready != 0) {
@@ -235,7 +235,7 @@ static int spin(pkf_wire *wire, int32_t count, int64_t until) {
             return ready;
         }
     }
-    if (now >= end) pkf_spin_note(&wire->spin, false);
+    if (now - began >= PKF_SPIN_NS) pkf_spin_note(&wire->spin, false); // else it was cut short, and tells nothing
     return 0;
 }
 

@@ -62,7 +62,7 @@ static void compress(pkf_worker *worker, pkf_batch *batch) {
         batch->packed_size = (uint32_t)size;
     }
     batch->packing_ns = pkf_monotonic_ns() - began;
-    note_pace(topic, raw.len, batch->packing_ns);
+    if (status == PKF_OK) note_pace(topic, raw.len, batch->packing_ns);
     size_t kept = worker->scratch ? worker->scratch->size * (size_t)worker->workers->wanted : 0;
     if (kept > worker->workers->accum->config.buffer_memory / KEEP_SHARE) drop_scratch(worker);
 }
