@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An accumulator and a wire to try things on. Its times are long, so that a busy machine does not use them up. Stepped: rig_step() does a round on this thread, without sleeping, at a time
-// that rig_advance() moves. Started: the wire's own thread runs. rig_close() checks that no slab and no batch is left.
+// An accumulator and a wire to try things on. Its times are long, so that a busy machine does not use them up. Stepped:
+// rig_step() does a round on this thread, without sleeping, at a time that rig_advance() moves. Started: the wire's own
+// thread runs. rig_close() checks that no slab and no batch is left.
 #ifndef RIG_H
 #define RIG_H
 
@@ -175,6 +176,17 @@ static inline pkf_command *rig_decide(pkf_event *parked, pkf_command_kind kind) 
 
 static inline void rig_settle(rig *r, pkf_event *parked, pkf_command_kind kind) {
     pkf_wire_command(r->wire, rig_decide(parked, kind));
+}
+
+// The next parked batch, which must be this one, is judged, and the wire does what follows.
+static inline void rig_judge(rig *r, const pkf_batch *wanted, pkf_command_kind kind, bool refused, bool in_doubt) {
+    pkf_event *event = rig_event(r, PKF_EVENT_PARKED);
+    NEED(event && event->batch == wanted && event->in_doubt >= in_doubt); // no doubt comes out of nothing
+    pkf_command *command = rig_decide(event, kind);
+    command->refused = refused;
+    command->in_doubt = in_doubt;
+    pkf_wire_command(r->wire, command);
+    rig_step(r);
 }
 
 // ---- appending ----

@@ -19,13 +19,7 @@ static void answer(int peer, int16_t code) {
 }
 
 static void settle(const pkf_slot *parked, pkf_command_kind kind, bool refused) {
-    pkf_event *event = rig_event(&r, PKF_EVENT_PARKED);
-    NEED(event && event->batch == parked->batch && event->in_doubt);
-    pkf_command *command = rig_decide(event, kind);
-    command->in_doubt = true;
-    command->refused = refused;
-    pkf_wire_command(r.wire, command);
-    rig_step(&r);
+    rig_judge(&r, parked->batch, kind, refused, true);
 }
 
 static int reconnect(int peer) {

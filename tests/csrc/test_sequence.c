@@ -35,14 +35,8 @@ static void answer(int peer, const peer_request *to, int16_t code) {
     rig_step(&r);
 }
 
-static void requeue(pkf_batch *wanted, bool refused, bool in_doubt) {
-    pkf_event *event = rig_event(&r, PKF_EVENT_PARKED);
-    NEED(event && event->batch == wanted);
-    pkf_command *command = rig_decide(event, PKF_COMMAND_REQUEUE);
-    command->refused = refused;
-    command->in_doubt = in_doubt;
-    pkf_wire_command(r.wire, command);
-    rig_step(&r);
+static void requeue(const pkf_batch *wanted, bool refused, bool in_doubt) {
+    rig_judge(&r, wanted, PKF_COMMAND_REQUEUE, refused, in_doubt);
 }
 
 // A first batch is acknowledged: until then a broker takes any sequence for the first, so no second one is sent.
