@@ -10,6 +10,7 @@ from pathlib import Path
 import kafka.errors
 import pytest
 
+from pykafka_fast import client_errors as client_error_classes
 from pykafka_fast import errors
 from pykafka_fast.errors import BrokerResponseError, ClientCode, KafkaError, client_errors, kafka_errors
 from pykafka_fast.retry import RULES, Action
@@ -98,6 +99,28 @@ def test_the_names_fit_the_numbers_users_know() -> None:
 
 def test_the_written_list_is_that_of_the_code() -> None:
     assert error_list.FILE.read_text() == error_list.text(), "run python -m tools.error_list"
+
+
+def test_client_errors_are_listed_once_each_and_where_they_come_from() -> None:
+    """Those of which the list says that nothing raises them are named by no other file of the package."""
+    raised = {client_errors[code][0].__name__ for code in error_list.CLIENT_ROWS}
+    subclasses = {"UnrecognizedConfigError", "InvalidConfigError"}
+    groups = [raised, subclasses, error_list.INTERNAL, error_list.NEVER]
+    defined = vars(client_error_classes).items()
+    ours = {name for name, cls in defined if getattr(cls, "__module__", "") == errors.__name__}
+    missing = ours - set().union(*groups) - {"InvalidMetadataError", "KafkaError", "RetriableError"}
+    assert not missing
+    assert sum(map(len, groups)) == len(set().union(*groups))
+
+    folder = Path(errors.__file__).parent
+    tables = {"errors.py", "client_errors.py"}
+    files = [file for kind in ("*.py", "*.pyx") for file in folder.rglob(kind) if file.name not in tables]
+    named = set(re.findall(r"\w+(?:\.[A-Z_]+)?", " ".join(file.read_text() for file in files)))
+    assert not error_list.NEVER & named
+    assert not {f"ClientCode.{code.name}" for code in ClientCode} & named - {
+        f"ClientCode.{code.name}" for code in error_list.CLIENT_ROWS
+    }
+    assert error_list.INTERNAL | subclasses <= named
 
 
 def test_what_fails_a_producers_record_has_a_remedy() -> None:

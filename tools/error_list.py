@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m tools.error_list`: writes docs/errors.md from the tables the code itself uses."""
 
+import textwrap
 from pathlib import Path
 
 from pykafka_fast import broker_errors
 from pykafka_fast.broker_errors import NetworkExceptionError
-from pykafka_fast.errors import ClientCode, client_errors
+from pykafka_fast.errors import ClientCode, client_errors, exception_for
 from pykafka_fast.kafka_error import BrokerResponseError, kafka_errors
 from pykafka_fast.retry import RULES, Action, Rule
 
@@ -24,10 +25,90 @@ sending it again put it there twice.
 CLIENT = """\
 ## From this client
 
-Raised by `send()`, or in the future and its callback. A broker has no part in these.
+*errno* is the attribute of that name: Kafka's number, where Kafka has one for it.
+Where `send_many()` sends row by row (with serializers, interceptors, or a partitioner of your own), time-outs and
+records that are too large are in its future, as with `send()`.
 
-| class | code | what happened, and what to do |
-|---|---:|---|
+| class | errno | where | what happened, and what to do |
+|---|---:|---|---|
+"""
+
+PYTHONS_OWN = """\
+Plain mistakes are Python's own exceptions, raised by `send()`: `TypeError` for a type it does not take, `ValueError`
+for a negative partition or timestamp, and for a record with neither key nor value, as `send(topic)` would be.
+
+A connection that broke is `NetworkExceptionError`, an answer that did not come within `request_timeout_ms` is
+`RequestTimedOutError`: both below, under the numbers Kafka gives them.
+"""
+
+FUTURE, SEND, CONSTRUCTOR = "future, callback", "`send()`", "constructor"
+
+#: What a producer's user meets: where, and what the exception's own text does not say of what to do.
+CLIENT_ROWS: dict[ClientCode, tuple[str, str]] = {
+    ClientCode.TIMEOUT: (
+        FUTURE,
+        "Where the text says that the leader cannot be reached although `bootstrap_servers` can: brokers are connected "
+        "to at the addresses they advertise, so set the brokers' `advertised.listeners` to what this machine can "
+        "resolve and reach",
+    ),
+    ClientCode.METADATA_TIMEOUT: (
+        f"{FUTURE}; `partitions_for()` and `send_many()` raise it",
+        "Where the text says UNKNOWN_TOPIC_OR_PARTITION: create the topic, or allow brokers to create it "
+        "(`auto.create.topics.enable`; `allow_auto_create_topics` here is True unless you change it). Where it names a "
+        "partition: the topic has fewer",
+    ),
+    ClientCode.BUFFER_EXHAUSTED: (f"{FUTURE}; `send_many()` raises it", ""),
+    ClientCode.RECORD_TOO_LARGE: (
+        f"{FUTURE}; `send_many()` raises it",
+        "Raise them, and the topic's `max.message.bytes`",
+    ),
+    ClientCode.INVALID_TOPIC: (f"{FUTURE}; `partitions_for()` and `send_many()` raise it", ""),
+    ClientCode.UNSUPPORTED: (f"{FUTURE}; {SEND} once nothing can be sent any more", ""),
+    ClientCode.BATCH_REJECTED: (FUTURE, ""),
+    ClientCode.CLOSED_FORCEFULLY: (
+        FUTURE,
+        "`close()` ran out of its time-out, or the program ended without `close()` and `exit_timeout_ms` passed",
+    ),
+    ClientCode.FORKED: (f"{FUTURE}, in the child", ""),
+    ClientCode.SENDER_DIED: (f"{FUTURE}; {SEND} from then on", ""),
+    ClientCode.CLOSED: (f"{SEND}, `partitions_for()`", ""),
+    ClientCode.SERIALIZATION: (SEND, "What it raised is the `__cause__`"),
+    ClientCode.ILLEGAL_STATE: (
+        "`init_transactions()` and its like; a change of a sent record's headers",
+        "There are no transactions yet",
+    ),
+    ClientCode.CONFIGURATION: (
+        CONSTRUCTOR,
+        "Its subclasses, both `ValueError` too, are `UnrecognizedConfigError`, an option nobody knows, and "
+        "`InvalidConfigError`, a value the option does not take",
+    ),
+    ClientCode.TIMED_OUT: (
+        "`get()`, `flush()`",
+        "Their own time-out; what becomes of the records does not depend on it",
+    ),
+}
+
+#: Raised within, and never to a caller.
+INTERNAL = {
+    "CorrelationIdError", "IllegalArgumentError", "InvalidReceiveError", "KafkaConnectionError", "KafkaProtocolError",
+    "MetadataEmptyBrokerList", "StaleMetadata",
+}  # fmt: skip
+
+#: Raised nowhere: peers' names for what is not here, or comes as another class.
+NEVER = {
+    "Cancelled", "CommitFailedError", "LogTruncationError", "NoBrokersAvailable", "NoOffsetForPartitionError",
+    "NodeNotReadyError", "QuotaViolationError", "RecordTooLargeError", "TooManyInFlightRequests",
+    "TransactionAbortedError", "UnjoinedGroupException", "UnknownBrokerIdError", "UnrecognizedBrokerVersion",
+    "UnsupportedCodecError",
+}  # fmt: skip
+
+REST = """\
+### Never raised to you
+
+Defined so that `except` clauses written for kafka-python go on working; nothing raises them: {never}.
+
+Used within the client, where they close a connection or end up in the log and in the text of a time-out: {internal}.
+One exception: when the operating system gives the producer no threads, the future fails with `KafkaConnectionError`.
 """
 
 BROKER = """\
@@ -36,7 +117,7 @@ BROKER = """\
 *What is done*: with retries and time left. Retried means that the record comes back to you only after
 `delivery_timeout_ms` or `retries` are used up. *May be written*: whether the broker may hold the record in spite of it.
 
-| class | code | what happened | what is done | may be written | what you can do |
+| class | errno | what happened | what is done | may be written | what you can do |
 |---|---:|---|---|---|---|
 """
 
@@ -45,7 +126,7 @@ OTHERS = """\
 
 Named so that an unexpected one can be read. Those that are `retriable` are retried, the others fail the record.
 
-| class | code | what happened |
+| class | errno | what happened |
 |---|---:|---|
 """
 
@@ -70,8 +151,14 @@ def what_is_done(rule: Rule) -> str:
 
 
 def client_row(code: ClientCode) -> str:
-    error, meaning = client_errors[code]
-    return f"| `{error.__name__}` | {code.value} | {cell(meaning)} |\n"
+    error = exception_for(code)
+    where, remedy = CLIENT_ROWS[code]
+    meaning = ". ".join(filter(None, (client_errors[code][1].rstrip("."), remedy)))
+    return f"| `{type(error).__name__}` | {getattr(error, 'errno', None) or ''} | {where} | {cell(meaning)} |\n"
+
+
+def listed(names: set[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def other_row(error: type[BrokerResponseError]) -> str:
@@ -95,10 +182,13 @@ def text() -> str:
     """The whole file."""
     met = {error for error in kafka_errors.values() if vars(broker_errors).get(error.__name__) is error}
     codes = sorted(kafka_errors)
-    client = [client_row(code) for code in ClientCode]
+    client = [client_row(code) for code in CLIENT_ROWS]
+    rest = REST.format(never=listed(NEVER), internal=listed(INTERNAL))
+    rest = "\n\n".join("\n".join(textwrap.wrap(part, 120)) for part in rest.split("\n\n"))
     broker = [broker_row(kafka_errors[code]) for code in codes if code and kafka_errors[code] in met]
     others = [other_row(kafka_errors[code]) for code in codes if kafka_errors[code] not in met]
-    return "".join([INTRODUCTION, "\n", CLIENT, *client, "\n", BROKER, *broker, "\n", OTHERS, *others])
+    ours = [CLIENT, *client, "\n", PYTHONS_OWN, "\n", rest, "\n"]
+    return "".join([INTRODUCTION, "\n", *ours, "\n", BROKER, *broker, "\n", OTHERS, *others])
 
 
 if __name__ == "__main__":
