@@ -130,9 +130,14 @@ def java_level(low: int, high: int, standard: int | None = None) -> Kind:
     return Kind(f"int, {low}..{high}" + ("" if standard is None else f", or {standard}"), convert)
 
 
-def duration(low: int = 0, high: int = FOREVER_MS, *, fraction: bool = False) -> Kind:
-    """Milliseconds, whole unless ``fraction``. Times above ``high``, infinity included, count as ``high``."""
+def duration(low: int = 0, high: int = FOREVER_MS, *, fraction: bool = False, off: int | None = None) -> Kind:
+    """Milliseconds, whole unless ``fraction``. Times above ``high``, infinity included, count as ``high``.
+
+    ``off`` is taken although it is below ``low``.
+    """
     wanted = f"{'a number' if fraction else 'a whole number'} of milliseconds, at least {low}"
+    if off is not None:
+        wanted += f", or {off} to turn it off"
 
     def convert(value: Any) -> int | float:
         if isinstance(value, float) and not math.isnan(value):
@@ -143,10 +148,11 @@ def duration(low: int = 0, high: int = FOREVER_MS, *, fraction: bool = False) ->
             number = int(number) if whole else number
         else:
             number = _index(value, wanted)
-        _in_range(number, low, math.inf, wanted)
+        if number != off:
+            _in_range(number, low, math.inf, wanted)
         return min(number, high)
 
-    return Kind(f"{'number' if fraction else 'int'}, {low}..", convert)
+    return Kind(f"{'number' if fraction else 'int'}, {low}.." + ("" if off is None else f", or {off}"), convert)
 
 
 def choice(*values: str, fold: Callable[[str], str] | None = None, nullable: bool = False) -> Kind:

@@ -128,7 +128,8 @@ _PLUGS = (
 )
 
 _CONNECTIONS = (
-    Option("connections_max_idle_ms", duration(-1), 540000, "Close a connection unused for this time; -1 never.", "ms"),
+    Option("connections_max_idle_ms", duration(1, off=-1), 540000,
+           "Close a connection unused for this time; -1 never.", "ms"),
     Option("reconnect_backoff_ms", duration(), 50,
            "Pause before the first attempt to reconnect; doubles, with 20 % jitter. Given alone it is the longest too.",
            "ms"),
