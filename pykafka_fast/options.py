@@ -34,6 +34,8 @@ PARTITIONER_NAMES = ("sticky", "round_robin", "random")
 INTERCEPTOR_METHODS = ("on_send", "on_acknowledgement", "on_send_error", "close")
 #: The smallest piece of memory the producer handles.
 MIN_BUFFER_MEMORY = 4096
+#: A connection allocates an entry for each request that may be in flight.
+MAX_IN_FLIGHT = 1_000_000
 _INT64_MAX = 2**63 - 1
 
 _CLUSTER = (
@@ -78,7 +80,8 @@ _DELIVERY = (
            "Longest wait for a broker's answer; the broker waits for replicas as long.", "ms"),
     Option("max_block_ms", duration(), 60000,
            "Longest time `send` and `partitions_for` wait for metadata and memory.", "ms"),
-    Option("max_in_flight_requests_per_connection", integer(1), 5, "Requests a broker may owe an answer at a time."),
+    Option("max_in_flight_requests_per_connection", integer(1, MAX_IN_FLIGHT), 5,
+           "Requests a broker may owe an answer at a time; every connection keeps room for so many."),
     Option("max_request_size", integer(1), 1048576, "Largest record, and largest sum of batches in a request.",
            "bytes"),
 )

@@ -134,6 +134,7 @@ def test_every_unknown_name_is_named() -> None:
     ("bootstrap_servers", 9092, "host:port"), ("bootstrap_servers", [], "at least one"),
     ("bootstrap_servers", "a:b", "port"), ("security_protocol", "HTTPS", "SASL_SSL"),
     ("compression_type", "rar", "zstd"), ("send_buffer_bytes", -2, "from -1"), ("metrics_num_samples", 0, "from 1"),
+    ("max_in_flight_requests_per_connection", 1_000_001, "from 1 to 1000000"),
     ("connections_max_idle_ms", 0, "at least 1, or -1 to turn it off"), ("connections_max_idle_ms", -2, "or -1"),
 ])
 def test_a_bad_value_is_refused_with_name_value_and_what_is_right(name: str, value: Any, right: str) -> None:
@@ -151,7 +152,7 @@ def test_a_bad_value_is_refused_with_name_value_and_what_is_right(name: str, val
     ("api_version", "auto", None), ("api_version", [3, 9], (3, 9)), ("partitioner", None, "sticky"),
     ("partitioner", "random", "random"), ("socket_options", None, []), ("send_buffer_bytes", -1, -1),
     ("connections_max_idle_ms", -1, -1), ("batch_size", 0, 0), ("client_id", None, None),
-    ("connections_max_idle_ms", 1, 1),
+    ("connections_max_idle_ms", 1, 1), ("max_in_flight_requests_per_connection", 1_000_000, 1_000_000),
 ])
 def test_good_values_are_stored_in_one_form(name: str, value: Any, stored: Any) -> None:
     result = getattr(resolve({name: value}), name)
