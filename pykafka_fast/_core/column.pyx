@@ -122,9 +122,16 @@ cdef int gather_other(Objects self, Py_ssize_t row, pkf_span *span) except -1:
 
 cdef object blaming(Py_ssize_t row, error):
     """The same error, which says which row is wrong."""
-    blamed = TypeError(f"row {row}: {error}")
+    blamed = type(error)(f"row {row}: {error}")
     blamed.row = row
     return blamed
+
+
+cdef object refusal(Py_ssize_t row, kind, what):
+    """Of a column that is read before any row is taken."""
+    error = blaming(row, kind(f"{what}; no row was taken"))
+    error.taken = None
+    return error
 
 
 # ---- numbers --------------------------------------------------------------------------------------------------------
@@ -157,8 +164,7 @@ cdef class Numbers:
                 self.c[row] = -1
             else:
                 if isinstance(number, bool) or not hasattr(number, "__index__"):
-                    raise TypeError(f"{self.what}: row {row} must be an int or None, not {type(number).__name__}; no "
-                                    "row was taken")
+                    raise refusal(row, TypeError, f"{self.what} must be an int or None, not {type(number).__name__}")
                 number = number.__index__()
                 if not 0 <= number <= most:
                     self.refuse(row, number)
@@ -174,7 +180,7 @@ cdef class Numbers:
                 self.refuse(row, self.c[row])
 
     cdef int refuse(self, Py_ssize_t row, number) except -1:
-        raise ValueError(f"{self.what}: row {row} is {number}, which is out of range; no row was taken")
+        raise refusal(row, ValueError, f"{self.what} is {number}, which is out of range")
 
 
 # ---- headers --------------------------------------------------------------------------------------------------------
