@@ -74,6 +74,7 @@ class Brokers:
         self._wanted: dict[int, None] = {}  # nodes the wire asked for and has not got yet, in order
         self._handed: set[int] = set()  # nodes with a connection in the wire
         self._newest_produce: dict[str, int] = {}  # by address: what brokers say they know
+        self._answering: set[str] = set()  # addresses where a broker ever answered
 
     # The cluster
 
@@ -97,6 +98,7 @@ class Brokers:
         self._forget_old_backoffs()
         self._forget_old_versions()
         if not snapshot.is_bootstrap:  # while starting over, brokers are looked for where they were
+            self._answering &= {f"{broker.host}:{broker.port}" for broker in self._known.values()}
             for node_id in self._wanted.keys() - self._known.keys():
                 self._give_up(node_id)
 
@@ -282,8 +284,7 @@ class Brokers:
         self._wire.connect(node_id, detached.fd, version, detached.next_correlation_id)
 
     def _on_produce_failed(self, link: Link, error: KafkaConnectionError) -> None:
-        self._failed(link, error)
-        self._wire.explain(link.node_id, str(error.args[0]))
+        self._wire.explain(link.node_id, self._failed(link, error))
         if self._wire.live_count() == 0:
             self._give_up(link.node_id)
 
@@ -298,14 +299,21 @@ class Brokers:
 
     # Both
 
-    def _failed(self, link: Link, error: KafkaConnectionError, idle: bool = False) -> None:
+    def _failed(self, link: Link, error: KafkaConnectionError, idle: bool = False) -> str:
+        """Returns what is said about it."""
+        if link.node_id >= 0 and link.address not in self._answering:
+            error.args = (f"{error.args[0]}; nothing ever answered at this address, which the broker advertises "
+                          "(advertised.listeners)",)
+        text = str(error.args[0])
         if idle:
-            _logger.debug("%s", error.args[0])
+            _logger.debug("%s", text)
         else:
-            self._complaints.warn(link.address, "%s", error.args[0])
+            self._complaints.warn(link.address, "%s", text)
         self._on_error(link.address, error)
+        return text
 
     def _reached(self, link: Link) -> None:
+        self._answering.add(link.address)
         self._on_reached(link.address)
 
     def _links(self) -> list[Link]:

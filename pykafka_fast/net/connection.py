@@ -111,6 +111,7 @@ class BrokerConnection:
         self._outgoing = bytearray()
         self._frames = FrameBuffer(options.receive_message_max_bytes)
         self._in_flight = InFlightRequests()
+        self._answered = False  # anything but ApiVersions
         self._next_correlation_id = 1
 
     def __str__(self) -> str:
@@ -366,6 +367,7 @@ class BrokerConnection:
                 return
             self._wire_dump.received(str(self), request.api, request.version, request.correlation_id, response)
             self._note_throttle(request.api, request.version, response)
+            self._answered = self._answered or self.state is ConnectionState.READY
             request.callback(response, None)
 
     def _note_throttle(self, api: int, version: int, response: object) -> None:
@@ -389,6 +391,8 @@ class BrokerConnection:
         if self.state is ConnectionState.CHECKING_API_VERSIONS:
             self.hung_up = True
             reason += " instead of answering; is this a TLS or SASL listener, or no Kafka broker?"
+        elif self._in_flight and not self._answered:
+            reason += " at the first request; is this a SASL listener?"
         self.ended_idle = self.state is ConnectionState.READY and not self._in_flight
         self._fail(reason, cause)
 

@@ -75,7 +75,7 @@ class FrameBuffer:
 def _describe(start: bytes) -> str | None:
     """What a first answer that begins so comes from, if it is clearly not Kafka."""
     if start[0] in _TLS_RECORD_TYPES and start[1] == 3:
-        return f"the answer is {_TLS_RECORD_TYPES[start[0]]}: is this a TLS listener (security_protocol=SSL)?"
+        return f"the answer is {_TLS_RECORD_TYPES[start[0]]}: is this a TLS listener? Only plaintext is supported yet"
     if start.startswith(b"HTTP"):
         return f"the answer is HTTP ({_first_line(start)!r}): this is a web server, not a Kafka broker"
     if all(0x20 <= byte < 0x7F for byte in start[:4]):

@@ -16,6 +16,7 @@ from pykafka_fast.net.resolver import Address
 from pykafka_fast.protocol.api import ApiKey
 from pykafka_fast.protocol.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from pykafka_fast.protocol.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
+from pykafka_fast.protocol.metadata import MetadataRequest, MetadataResponse
 from tests.unit.net.peer import DEADLINE_S, MS, RANGES, Client, Listener, Peer
 
 Ends = tuple[Client, Peer]
@@ -192,6 +193,24 @@ def test_it_closes_at_once(listen: Listen, connect: Connect) -> None:
     text = client.run_until_closed()
     assert "closed the connection instead of answering" in text
     assert "TLS or SASL listener" in text
+
+
+def test_it_closes_at_the_first_question(listen: Listen, connect: Connect) -> None:
+    client, peer = connect(listen())
+    peer.shake_hands()
+    client.run_until(lambda: client.ready == 1)
+    client.connection.submit(ApiKey.METADATA, MetadataRequest(()), MetadataResponse.decode, client.on_result)
+    peer.request()
+    peer.close()
+    assert "is this a SASL listener?" in client.run_until_closed()
+
+
+def test_it_closes_later(listen: Listen, connect: Connect) -> None:
+    client, peer = connect(listen())
+    peer.shake_hands()
+    client.run_until(lambda: client.ready == 1)
+    peer.close()
+    assert "SASL" not in client.run_until_closed()
 
 
 def test_it_resets_at_once(listen: Listen, connect: Connect) -> None:

@@ -43,7 +43,7 @@ def test_bytes_that_are_left() -> None:
     ("start", "said"),
     [
         (b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n", r"HTTP \('HTTP/1.1 400 Bad Request'\).*web server"),
-        (bytes.fromhex("15030300020232"), "TLS alert.*SSL"),
+        (bytes.fromhex("15030300020232"), "TLS alert.*plaintext"),
         (bytes.fromhex("16030300") + b"x" * 50, "TLS handshake"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "text.*SSH-2.0-OpenSSH_9.2.*not a Kafka broker"),
         (b"220 mail.example.org ESMTP\r\n", "text"),
