@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fast synchronous Kafka producer for Python."""
 
-import logging
-
 from ._core.future import RecordFuture
 from ._core.metadata import RecordMetadata
 from ._core.range import RangeFailures, RangeFuture, RangeMetadata
@@ -49,5 +47,3 @@ __all__ = [
     "TopicPartition",
     "UUIDSerializer",
 ]
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())

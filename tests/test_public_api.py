@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -149,16 +150,38 @@ def test_a_tracers_view() -> None:
 
 
 def test_importing_is_quiet() -> None:
-    """No thread, no network, no handler beyond the customary one, no warning."""
+    """No thread, no network, no warning, and no handler: what is lost is seen on stderr unless logging is configured."""
     code = (
         "import sys, threading, warnings; warnings.simplefilter('error'); import logging, pykafka_fast;"
         "print(threading.active_count(), [type(h).__name__ for h in logging.getLogger('pykafka_fast').handlers],"
         "logging.getLogger().handlers, 'asyncio' in sys.modules, 'pykafka_fast.testing' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert (done.stdout.strip(), done.stderr) == ("1 ['NullHandler'] [] False False", "")
+    assert (done.stdout.strip(), done.stderr) == ("1 [] [] False False", "")
     assert logging.getLogger("pykafka_fast").propagate
     assert threading.active_count() >= 1
+
+
+def test_a_lost_record_is_heard_of_without_any_configuration() -> None:
+    code = (
+        "from pykafka_fast import KafkaProducer; from pykafka_fast.testing import EmbeddedBroker\n"
+        "with EmbeddedBroker(topics={'t': 1}) as broker:\n"
+        "    producer = KafkaProducer(bootstrap_servers=broker.address, max_request_size=5000, batch_max_size=5000,"
+        " batch_size=5000)\n"
+        "    producer.send('t', b'x' * 9000)\n"
+        "    producer.close()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "larger than max_request_size" in done.stderr
+
+
+def test_a_source_folder_that_was_not_built_says_so(tmp_path: Path, root: Path) -> None:
+    shutil.copytree(root / "pykafka_fast", tmp_path / "pykafka_fast", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    done = subprocess.run([sys.executable, "-c", "import pykafka_fast"], cwd=tmp_path, env={}, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 1
+    assert "ImportError: the C part of pykafka_fast is not built in" in done.stderr
+    assert "start Python in another folder" in done.stderr
 
 
 # ---- types -----------------------------------------------------------------------------------------------------------
