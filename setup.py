@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from glob import glob
 from pathlib import Path
 
@@ -44,13 +45,20 @@ C_SOURCES = sorted(glob("csrc/*.c"))
 C_HEADERS = sorted(glob("csrc/*.h"))
 PXD_FILES = sorted(glob("pykafka_fast/_core/*.pxd"))
 
-# The codecs' libraries as pkg-config knows them; what else installs them has to be the same in tools/machine.sh.
+# The codecs' libraries as pkg-config knows them; what else installs them has to be the same in tools/machine.sh. So has
+# what installs the compiler.
 CODECS = ["libzstd", "liblz4", "snappy", "libdeflate"]
 PACKAGES = {
     "apt": "apt-get install pkg-config libzstd-dev liblz4-dev libsnappy-dev libdeflate-dev",
     "dnf": "dnf install pkgconf-pkg-config libzstd-devel lz4-devel snappy-devel libdeflate-devel",
     "apk": "apk add pkgconf zstd-dev lz4-dev snappy-dev libdeflate-dev",
     "brew": "brew install pkgconf zstd lz4 snappy libdeflate",
+}
+COMPILERS = {
+    "apt": "apt-get install gcc libc6-dev python3-dev",
+    "dnf": "dnf install gcc glibc-devel python3-devel",
+    "apk": "apk add gcc musl-dev linux-headers python3-dev",
+    "brew": "xcode-select --install",
 }
 # An extension that compresses nothing is not linked with them.
 LINK_AS_NEEDED = "-Wl,-dead_strip_dylibs" if sys.platform == "darwin" else "-Wl,--as-needed"
@@ -108,6 +116,35 @@ def missing_message(missing: list[str]) -> str:
     )
 
 
+def compile_probe(command: list[str], text: str) -> str:
+    """Why this C text cannot be compiled; empty if it can."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text(text)
+        words = [*command, "-c", str(source), "-o", str(Path(folder, "probe.o"))]
+        try:
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        except OSError as error:
+            return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"{command[0]} ended with {done.returncode}"
+
+
+def check_compiler(words: list[str], include_dirs: list[str]) -> None:
+    """End the build if there is no C compiler, or there are no headers of Python."""
+    command = [*words, *(f"-I{folder}" for folder in include_dirs)]
+    said = compile_probe(command, "#include <Python.h>\n")
+    if not said:
+        return
+    no_compiler = compile_probe(command, "int probe;\n")
+    missing = "A C compiler (CC in the environment names one)" if no_compiler else f"The headers of {sys.executable}"
+    lines = "".join(f"    {line}\n" for line in COMPILERS.values())
+    raise SystemExit(
+        f"\n{no_compiler or said}\n\n"
+        f"pykafka_fast is written in C. {missing} cannot be used.\n"
+        f"Install what is missing with the line for your system, as root where it wants that, then try again:\n{lines}"
+    )
+
+
 class Tee(io.StringIO):
     """Shows what Cython prints as it comes and keeps it."""
 
@@ -149,6 +186,7 @@ class BuildWithCsrc(build_ext):
 
     def build_extensions(self) -> None:
         compiling, linking = codec_flags()
+        check_compiler(list(self.compiler.compiler_so), list(self.compiler.include_dirs))
         self._rebuild_all_if_flags_changed([*compiling, *linking])
         objects = [self._compiled(source, ["csrc"], [*WARNINGS, *compiling]) for source in C_SOURCES]
         archive = self._archive(objects)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What setup.py says on a machine without the libraries that compress."""
+"""What setup.py says on a machine without the libraries that compress, a compiler, or Python's headers."""
 
 import os
 import subprocess
@@ -17,7 +17,15 @@ PACKAGES = {
 }
 
 
-def refused(root: Path, folder: Path, **environment: str) -> str:
+COMPILERS = {
+    "apt-get install": "gcc libc6-dev python3-dev",
+    "dnf install": "gcc glibc-devel python3-devel",
+    "apk add": "gcc musl-dev linux-headers python3-dev",
+    "xcode-select": "--install",
+}
+
+
+def refused(root: Path, folder: Path, wanted: dict[str, str] = PACKAGES, **environment: str) -> str:
     """What a build says that must not get as far as to compile anything."""
     command = [sys.executable, "-W", "ignore", "setup.py", "-q", "build_ext"]
     done = subprocess.run(
@@ -32,7 +40,7 @@ def refused(root: Path, folder: Path, **environment: str) -> str:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert not (folder / "temp").exists()
-    for install, packages in PACKAGES.items():
+    for install, packages in wanted.items():
         assert f"    {install} {packages}\n" in done.stderr
     return done.stderr
 
@@ -58,3 +66,20 @@ def test_the_one_that_is_missing_is_named(root: Path, tmp_path: Path, all_but_on
 def test_without_pkg_config(root: Path, tmp_path: Path) -> None:
     said = refused(root, tmp_path, PKG_CONFIG="/nonexistent/pkg-config")
     assert f"Not found by pkg-config: {', '.join(LIBRARIES)}.\npkg-config itself is not there.\n" in said
+
+
+@pytest.mark.parametrize("compiler", ["/nonexistent/gcc", "/bin/false"])
+def test_without_a_compiler(root: Path, tmp_path: Path, compiler: str) -> None:
+    said = refused(root, tmp_path, COMPILERS, CC=compiler)
+    assert compiler in said
+    assert "A C compiler (CC in the environment names one) cannot be used.\n" in said
+
+
+def test_without_headers(root: Path, tmp_path: Path) -> None:
+    tool = tmp_path / "cc"
+    body = 'for word; do case $word in *.c) ! grep Python.h "$word" >&2 || exit 1 ;; esac; done'
+    tool.write_text(f"#!/bin/sh\n{body}\n")
+    tool.chmod(0o755)
+    said = refused(root, tmp_path, COMPILERS, CC=str(tool))
+    assert "#include <Python.h>\n" in said
+    assert f"The headers of {sys.executable} cannot be used.\n" in said
