@@ -83,3 +83,18 @@ def test_without_headers(root: Path, tmp_path: Path) -> None:
     said = refused(root, tmp_path, COMPILERS, CC=str(tool))
     assert "#include <Python.h>\n" in said
     assert f"The headers of {sys.executable} cannot be used.\n" in said
+
+
+def test_the_source_distribution_is_whole(root: Path, tmp_path: Path) -> None:
+    """What is needed to build, and the documents; nothing of what needs the rest of the repository."""
+    command = [sys.executable, "-W", "ignore", "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    (listed,) = tmp_path.glob("*.egg-info/SOURCES.txt")
+    packed = {name for name in listed.read_text().splitlines() if ".egg-info/" not in name}
+    built_from = {"csrc": "*.[ch]", "pykafka_fast": "*.py*", "docs": "*.*"}
+    files = [file for folder, kind in built_from.items() for file in (root / folder).rglob(kind)]
+    wanted = {str(file.relative_to(root)) for file in files if file.suffix != ".pyc"}
+    tops = {"CHANGES.md", "DESIGN.md", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"}
+    assert (wanted | tops) - packed == set()
+    assert {name.partition("/")[0] for name in packed} == {"csrc", "docs", "pykafka_fast", *tops}
+    assert [name for name in packed if name.endswith((".so", ".o", ".pyc"))] == []
