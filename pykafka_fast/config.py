@@ -82,7 +82,7 @@ class ProducerConfig:
     receive_message_max_bytes: int
     send_buffer_bytes: int | None
     receive_buffer_bytes: int | None
-    socket_options: list[tuple[Any, ...]]
+    socket_options: list[tuple[int, int, int | bytes]]
     metrics_enabled: bool
     metrics_num_samples: int
     metrics_sample_window_ms: int

@@ -276,18 +276,25 @@ def plugs(wanted: str, *methods: str) -> Kind:
 def socket_options() -> Kind:
     """What ``socket.setsockopt`` takes: tuples of level, option and value."""
 
-    def convert(value: Any) -> list[tuple[Any, ...]]:
-        wanted = "a list of (level, option, value) tuples as socket.setsockopt takes them"
+    def convert(value: Any) -> list[tuple[int, int, int | bytes]]:
+        wanted = "a list of (level, option, value) tuples as socket.setsockopt takes them, of int, int and int or bytes"
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"must be {wanted}, not {_type(value)}")
         for item in value:
-            if not isinstance(item, (tuple, list)) or len(item) not in (3, 4):
+            if not _is_socket_option(item):
                 raise ValueError(f"must be {wanted}; {item!r} is not such a tuple")
         return [tuple(item) for item in value]
 
     return Kind("list of setsockopt tuples", convert)
+
+
+def _is_socket_option(item: Any) -> bool:
+    if not isinstance(item, (tuple, list)) or len(item) != 3:
+        return False
+    numbers = item[:2] if isinstance(item[2], bytes) else item
+    return all(isinstance(number, int) and abs(number) <= INT32_MAX for number in numbers)
 
 
 def api_version() -> Kind:

@@ -60,7 +60,7 @@ class ProducerOptions(TypedDict, total=False):
     receive_message_max_bytes: int
     send_buffer_bytes: int | None
     receive_buffer_bytes: int | None
-    socket_options: Sequence[tuple[Any, ...]]
+    socket_options: Sequence[tuple[int, int, int | bytes]]
     metrics_enabled: bool
     metrics_num_samples: int
     metrics_sample_window_ms: int

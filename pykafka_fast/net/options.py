@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 __all__ = ["ConnectionOptions", "SocketOption"]
 
-SocketOption: TypeAlias = tuple[int, int, int]
+SocketOption: TypeAlias = tuple[int, int, int | bytes]
 """Level, name and value for ``setsockopt``."""
 
 
@@ -58,4 +58,7 @@ class ConnectionOptions:
             if size is not None and size >= 0:
                 sock.setsockopt(socket.SOL_SOCKET, name, size)
         for option in self.socket_options:
-            sock.setsockopt(*option)
+            try:
+                sock.setsockopt(*option)
+            except OSError as error:
+                raise OSError(error.errno, f"socket_options holds {option}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
@@ -343,6 +344,14 @@ def test_socket_options(listen: Callable[..., Listener], connect: Callable[..., 
         assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)  # the user's options come last
         for name, size in ((socket.SO_SNDBUF, 20_000), (socket.SO_RCVBUF, 30_000)):
             assert sock.getsockopt(socket.SOL_SOCKET, name) in (size, 2 * size)  # Linux doubles
+
+
+def test_a_socket_option_the_system_refuses_is_named() -> None:
+    options = ConnectionOptions(socket_options=[(socket.SOL_SOCKET, 9999, 1)])
+    with socket.socket() as sock, pytest.raises(OSError, match="Protocol not available") as caught:
+        options.apply(sock)
+    assert caught.value.errno == errno.ENOPROTOOPT
+    assert f"socket_options holds ({int(socket.SOL_SOCKET)}, 9999, 1)" in caught.value.strerror
 
 
 def test_keep_alive_is_on(ready: Ends) -> None:
