@@ -323,7 +323,6 @@ def bootstrap() -> Kind:
     return Kind("str or list of str", convert)
 
 
-_PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*://")
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::(.*))?\Z")
 
 
@@ -332,8 +331,8 @@ def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
 
     Args:
         value: ``'host[:port]'``, several of them with commas, or a list of such strings. The port is 9092 if none is
-            given; ``PLAINTEXT://`` in front is dropped, other protocols are not supported yet; an IPv6 address with
-            a port stands in brackets.
+            given; ``PLAINTEXT://`` in front is dropped, TLS and SASL are not supported yet; an IPv6 address with a
+            port stands in brackets.
 
     Raises:
         TypeError: neither a str nor a list of them.
@@ -350,10 +349,7 @@ def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
 
 
 def _address(entry: str) -> tuple[str, int]:
-    scheme = entry.partition("://")[0].upper()
-    if scheme in ("SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        raise ValueError(f"{entry!r}: {scheme} is not yet supported, and plain text would not be understood there")
-    rest = _PROTOCOL.sub("", entry, count=1).rstrip("/")
+    rest = _without_protocol(entry).rstrip("/")
     bracketed = _BRACKETED.match(rest)
     if bracketed:
         host, port = bracketed[1], bracketed[2]
@@ -369,6 +365,18 @@ def _address(entry: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"{entry!r} has no port from 1 to 65535 after the colon")
     return host, int(port)
+
+
+def _without_protocol(entry: str) -> str:
+    protocol, separator, rest = entry.partition("://")
+    if not separator:
+        return entry
+    if protocol.upper() in ("SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        raise ValueError(
+            f"{entry!r}: {protocol.upper()} is not yet supported, and plain text would not be understood there")
+    if protocol.upper() != "PLAINTEXT":
+        raise ValueError(f"{entry!r} is not 'host:port' or 'PLAINTEXT://host:port'")
+    return rest
 
 
 def _index(value: Any, wanted: str) -> int:

@@ -299,7 +299,8 @@ def test_without_idempotence_acks_stay_all() -> None:
     ("localhost", [("localhost", 9092)]), ("a:1,b:2 , c", [("a", 1), ("b", 2), ("c", 9092)]),
     (["a:1", "b:2,a:1"], [("a", 1), ("b", 2)]), (("a",), [("a", 9092)]), ("[::1]:99", [("::1", 99)]),
     ("[fe80::1%eth0]", [("fe80::1%eth0", 9092)]), ("::1", [("::1", 9092)]), ("PLAINTEXT://a:1", [("a", 1)]),
-    ("PLAINTEXT://[::1]:5", [("::1", 5)]), ("a:65535", [("a", 65535)]), ("a:1,", [("a", 1)]),
+    ("PLAINTEXT://[::1]:5", [("::1", 5)]), ("plaintext://a", [("a", 9092)]),
+    ("a:65535", [("a", 65535)]), ("a:1,", [("a", 1)]),
 ])
 def test_addresses_are_read(given: Any, addresses: list[tuple[str, int]]) -> None:
     assert parse_bootstrap(given) == addresses
@@ -312,6 +313,18 @@ def test_addresses_are_read(given: Any, addresses: list[tuple[str, int]]) -> Non
 def test_what_is_no_address_is_refused(given: Any) -> None:
     with pytest.raises(ValueError):
         parse_bootstrap(given)
+
+
+@pytest.mark.parametrize("scheme", ["SSL", "sasl_plaintext", "Sasl_Ssl"])
+def test_protocols_that_are_not_built_yet_are_named(scheme: str) -> None:
+    assert f"{scheme.upper()} is not yet supported" in refused(bootstrap_servers=f"a:1,{scheme}://b:2")
+
+
+@pytest.mark.parametrize("scheme", ["kafka+ssl", "tls", "http", "redis", "kafka", "1", ""])
+def test_other_protocols_are_refused(scheme: str) -> None:
+    text = refused(bootstrap_servers=["a:1", f"{scheme}://b:2"])
+    assert f"{scheme}://b:2" in text
+    assert "'host:port' or 'PLAINTEXT://host:port'" in text
 
 
 @pytest.mark.parametrize("given", [None, 9092, b"a:1", [("a", 1)], {"a": 1}])
