@@ -18,6 +18,8 @@ INT32_MAX = 2**31 - 1
 #: Longer times, infinity included, are treated as this one: about 31 years, safe to count in nanoseconds.
 FOREVER_MS = 10**12
 DEFAULT_PORT = 9092
+#: The protocol would allow 32,767; pkf_wire_config in csrc/pkf_round.h has this much room.
+MAX_CLIENT_ID_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +216,20 @@ def codec_by_topic() -> Kind:
     return Kind("dict from topic to codec, or to (codec, level)", convert)
 
 
-def text(*, nullable: bool = False) -> Kind:
-    """A str."""
+def client_id() -> Kind:
+    """A str that fits where C keeps it for every request, or None."""
+    wanted = f"a str of at most {MAX_CLIENT_ID_BYTES} bytes in UTF-8 and without NUL, or None"
 
     def convert(value: Any) -> str | None:
-        if not isinstance(value, str) and not (nullable and value is None):
-            raise TypeError(f"must be a str{' or None' if nullable else ''}, not {_type(value)}")
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise TypeError(f"must be {wanted}, not {_type(value)}")
+        if len(value.encode()) > MAX_CLIENT_ID_BYTES or "\0" in value:
+            raise ValueError(f"must be {wanted}")
         return value
 
-    return Kind("str or None" if nullable else "str", convert)
+    return Kind(f"str, at most {MAX_CLIENT_ID_BYTES} bytes, or None", convert)
 
 
 def acks() -> Kind:

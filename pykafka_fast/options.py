@@ -18,6 +18,7 @@ from .option import (
     boolean,
     bootstrap,
     choice,
+    client_id,
     codec,
     codec_by_topic,
     duration,
@@ -27,7 +28,6 @@ from .option import (
     plug,
     plugs,
     socket_options,
-    text,
 )
 
 PARTITIONER_NAMES = ("sticky", "round_robin", "random")
@@ -41,7 +41,7 @@ _INT64_MAX = 2**63 - 1
 _CLUSTER = (
     Option("bootstrap_servers", bootstrap(), "localhost",
            "First addresses to ask about the cluster: `host[:port]`, several with commas or as a list."),
-    Option("client_id", text(nullable=True), None,
+    Option("client_id", client_id(), None,
            "Name in requests, logs, metrics and quotas; None makes one with a counter."),
     Option("client_dns_lookup", choice("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
            "use_all_dns_ips", "Whether to try every address of a name, or to expand bootstrap names canonically."),

@@ -138,6 +138,8 @@ def test_every_unknown_name_is_named() -> None:
     ("bootstrap_servers", 9092, "host:port"), ("bootstrap_servers", [], "at least one"),
     ("bootstrap_servers", "a:b", "port"), ("security_protocol", "HTTPS", "SASL_SSL"),
     ("compression_type", "rar", "zstd"), ("send_buffer_bytes", -2, "from -1"), ("metrics_num_samples", 0, "from 1"),
+    ("client_id", "x" * 256, "at most 255 bytes"), ("client_id", "\xfc" * 128, "at most 255 bytes"),
+    ("client_id", "a\0b", "NUL"), ("client_id", "\ud800", "surrogates"), ("client_id", b"me", "not bytes"),
     ("max_in_flight_requests_per_connection", 1_000_001, "from 1 to 1000000"),
     ("connections_max_idle_ms", 0, "at least 1, or -1 to turn it off"), ("connections_max_idle_ms", -2, "or -1"),
 ])
@@ -158,7 +160,8 @@ def test_a_bad_value_is_refused_with_name_value_and_what_is_right(name: str, val
     ("socket_options", ([6, 1, True], (1, 13, b"12345678")), [(6, 1, 1), (1, 13, b"12345678")]),
     ("send_buffer_bytes", -1, -1),
     ("connections_max_idle_ms", -1, -1), ("batch_size", 0, 0), ("client_id", None, None),
-    ("connections_max_idle_ms", 1, 1), ("max_in_flight_requests_per_connection", 1_000_000, 1_000_000),
+    ("client_id", "\xfc" * 127 + "x", "\xfc" * 127 + "x"), ("connections_max_idle_ms", 1, 1),
+    ("max_in_flight_requests_per_connection", 1_000_000, 1_000_000),
 ])
 def test_good_values_are_stored_in_one_form(name: str, value: Any, stored: Any) -> None:
     result = getattr(resolve({name: value}), name)
