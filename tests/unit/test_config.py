@@ -138,6 +138,8 @@ def test_every_unknown_name_is_named() -> None:
     ("bootstrap_servers", 9092, "host:port"), ("bootstrap_servers", [], "at least one"),
     ("bootstrap_servers", "a:b", "port"), ("security_protocol", "HTTPS", "SASL_SSL"),
     ("compression_type", "rar", "zstd"), ("send_buffer_bytes", -2, "from -1"), ("metrics_num_samples", 0, "from 1"),
+    ("request_timeout_ms", 0, "at least 1"), ("socket_connection_setup_timeout_ms", 0, "at least 1"),
+    ("socket_connection_setup_timeout_max_ms", 0, "at least 1"),
     ("client_id", "x" * 256, "at most 255 bytes"), ("client_id", "\xfc" * 128, "at most 255 bytes"),
     ("client_id", "a\0b", "NUL"), ("client_id", "\ud800", "surrogates"), ("client_id", b"me", "not bytes"),
     ("max_in_flight_requests_per_connection", 1_000_001, "from 1 to 1000000"),
