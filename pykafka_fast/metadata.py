@@ -9,7 +9,6 @@ Only ``wait_for_topic`` wakes the sender. Every point in time is an int in nanos
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, NoReturn
@@ -26,6 +25,7 @@ from .errors import (
     for_code,
 )
 from .protocol.metadata import MetadataResponse, MetadataTopic
+from .waiters import Waiters
 
 __all__ = ["NEVER", "ClusterSnapshot", "MetadataCache", "MetadataChanges", "TopicRoute"]
 
@@ -67,7 +67,7 @@ class MetadataCache:
         wake: wakes the sender; called without a lock held.
         last_used_ns: when a topic's last record was appended, for topics that are sent to without coming by here.
         publish: passes an answer's changes on before waiting threads see them; called with the lock held.
-        condition: what waiting threads sleep on.
+        waiters: where threads wait for topics.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class MetadataCache:
         wake: Callable[[], None] = lambda: None,
         last_used_ns: Callable[[str], int | None] = lambda topic: None,
         publish: Callable[[MetadataChanges], None] = lambda changes: None,
-        condition: threading.Condition | None = None,
+        waiters: Waiters | None = None,
     ) -> None:
         self._bootstrap = {-1 - i: Broker(-1 - i, host, port) for i, (host, port) in enumerate(bootstrap)}
         self._backoff_ns = backoff_ns
@@ -101,8 +101,8 @@ class MetadataCache:
         """Counts answers."""
         self.last_success_ns: int | None = None
         """When the last full answer came; None before the first."""
-        # Everything below, and every change of the above, is guarded by the condition's lock.
-        self._condition = condition or threading.Condition()
+        # Everything below, and every change of the above, is guarded by the waiters' lock.
+        self._waiters = waiters or Waiters()
         self._closed = False
         self._fatal: KafkaError | None = None
         self._expiry_ns: dict[str, int] = {}  # every topic tracked
@@ -122,7 +122,7 @@ class MetadataCache:
 
     def time_to_next_update(self, now_ns: int) -> int:
         """Nanoseconds until a request is due: 0 now, NEVER while one is under way."""
-        with self._condition:
+        with self._waiters.lock:
             return self._time_to_next_update(now_ns)
 
     def _time_to_next_update(self, now_ns: int) -> int:
@@ -146,7 +146,7 @@ class MetadataCache:
 
         After an answer other than None, ``on_response`` or ``on_failure`` has to follow.
         """
-        with self._condition:
+        with self._waiters.lock:
             if self._time_to_next_update(now_ns) > 0:
                 return None
             self._note_attempt(now_ns)
@@ -157,17 +157,17 @@ class MetadataCache:
 
     def on_response(self, response: MetadataResponse, now_ns: int) -> MetadataChanges:
         """Take an answer; waiting threads look again."""
-        with self._condition:
+        with self._waiters.lock:
             try:
                 changes = self._on_response(response, now_ns)
                 self._publish(changes)
             finally:
-                self._condition.notify_all()
+                self._waiters.notify_all()
             return changes
 
     def on_failure(self, now_ns: int) -> None:
         """The request failed; the next one waits for the back-off."""
-        with self._condition:
+        with self._waiters.lock:
             self._fail(now_ns)
 
     def _fail(self, now_ns: int) -> None:
@@ -266,7 +266,7 @@ class MetadataCache:
 
     def add_topic(self, topic: str, now_ns: int) -> bool:
         """Note that ``topic`` is used; returns True, and makes a request due at once, if it was not tracked."""
-        with self._condition:
+        with self._waiters.lock:
             return self._add_topic(topic, now_ns)
 
     def _add_topic(self, topic: str, now_ns: int) -> bool:
@@ -284,7 +284,7 @@ class MetadataCache:
         Args:
             reset_equivalent: do not wait because earlier answers were alike.
         """
-        with self._condition:
+        with self._waiters.lock:
             self._full_version += 1
             if reset_equivalent:
                 self._equivalent_answers = 0
@@ -293,7 +293,7 @@ class MetadataCache:
 
     def update_leaders(self, updates: Iterable[LeaderUpdate], endpoints: Iterable[Broker]) -> MetadataChanges:
         """Merge the leaders a produce response named (KIP-951). A full update is to be requested beside it."""
-        with self._condition:
+        with self._waiters.lock:
             before = self.snapshot
             self.snapshot = before.with_leaders(updates, endpoints)
             return MetadataChanges() if self.snapshot is before else changes_between(before, self.snapshot)
@@ -307,7 +307,7 @@ class MetadataCache:
             no_node_available: no broker is connected and none may be tried now (KIP-899). Otherwise it is due when
                 requests have been failing for ``rebootstrap_trigger_ms`` (KIP-1102).
         """
-        with self._condition:
+        with self._waiters.lock:
             if not self._rebootstrap_enabled or self._closed:
                 return False
             if self._fetch is not None or self._time_to_next_update(now_ns) == 0:
@@ -318,13 +318,13 @@ class MetadataCache:
 
     def overdue_at_ns(self) -> int | None:
         """When an answer will have been missed for ``rebootstrap_trigger_ms`` (KIP-1102), None while none is."""
-        with self._condition:
+        with self._waiters.lock:
             since_ns = self._attempts_since_ns if self._rebootstrap_enabled and not self._closed else None
             return None if since_ns is None else since_ns + self._rebootstrap_trigger_ns
 
     def rebootstrap(self, now_ns: int, *, at_once: bool = True) -> MetadataChanges:
         """Forget brokers and epochs, keep partition counts, ask the bootstrap servers at once or after the back-off."""
-        with self._condition:
+        with self._waiters.lock:
             before = self.snapshot
             self.snapshot = before.replace(
                 brokers=self._bootstrap, map_topic=TopicMetadata.without_epochs, is_bootstrap=True
@@ -365,7 +365,7 @@ class MetadataCache:
         while True:
             if check is not None:
                 check()
-            with self._condition:
+            with self._waiters.lock:
                 self._raise_errors(topic, first_version)
                 now_ns = self._clock()
                 asking = asked_version != self.update_version
@@ -379,12 +379,13 @@ class MetadataCache:
                 asked_version = self.update_version
             if asking:
                 self._wake()
-            with self._condition:
+            with self._waiters.lock:
                 if asked_version != self.update_version or self._closed or self._fatal is not None:
                     continue
                 if now_ns >= deadline_ns:
                     self._raise_timeout(topic, partition, (now_ns - started_ns) // _NS_PER_MS)
-                self._condition.wait(min(_WAIT_SLICE_NS, deadline_ns - now_ns) / 1e9)
+                turn = self._waiters.enrol()
+            self._waiters.wait(turn, min(_WAIT_SLICE_NS, deadline_ns - now_ns) / 1e9)
 
     def _raise_errors(self, topic: str, first_version: int) -> None:
         if self._closed:
@@ -423,12 +424,12 @@ class MetadataCache:
     def note_connection_error(self, address: str, error: BaseException) -> None:
         """Remember the last error of ``address`` ("host:port"), to explain time-outs with."""
         text = str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)
-        with self._condition:
+        with self._waiters.lock:
             self._connection_errors[address] = text if address in text else f"{address}: {text}"
 
     def note_connection_ready(self, address: str) -> None:
         """Forget the error of ``address``: it answers."""
-        with self._condition:
+        with self._waiters.lock:
             self._connection_errors.pop(address, None)
 
     def _forget_old_addresses(self) -> None:
@@ -439,12 +440,16 @@ class MetadataCache:
 
     def set_fatal(self, error: KafkaError) -> None:
         """Raise ``error`` in one waiting thread, or in the next that waits (authentication, unsupported version)."""
-        with self._condition:
+        with self._waiters.lock:
             self._fatal = error
-            self._condition.notify_all()
+            self._waiters.notify_all()
 
     def close(self) -> None:
         """Wake all waiting threads with ProducerClosedError and ask for nothing more."""
-        with self._condition:
+        with self._waiters.lock:
             self._closed = True
-            self._condition.notify_all()
+            self._waiters.notify_all()
+
+    def abandon(self) -> None:
+        """In a forked child: nobody holds the lock any more."""
+        self._waiters.renew()

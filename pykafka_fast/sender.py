@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import forked
 from ._core.accumulator import Accumulator
 from ._core.future import report_unseen
 from ._core.wire import Event, EventKind, Wire
@@ -43,6 +42,7 @@ from .net.wakeup import Wakeup
 from .retry import Action
 from .routes import Routes
 from .settlement import Settlement
+from .waiters import Latch
 
 __all__ = ["Sender"]
 
@@ -114,7 +114,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._stopping = False
-        self._drained = threading.Event()
+        self._drained = Latch()
         self._handlers: dict[EventKind, Callable[[Event], None]] = {
             EventKind.NEED_CONNECTION: self._on_need_connection,
             EventKind.CONNECTION_LOST: self._on_connection_lost,
@@ -265,8 +265,8 @@ class Sender:
         self._network.close()
         self._brokers.abandon()
         self._wakeup.close()
-        forked.renew(self.metadata._condition)
-        forked.renew(self._drained)
+        self.metadata.abandon()
+        self._drained.renew()
         self._drained.set()
 
     # The thread

@@ -85,7 +85,7 @@ LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
     errors admin_errors broker_errors client_errors kafka_error types config option options producer_options compression
-    retry version partitioner serializer arity interceptor metrics protocol complaints forked
+    retry version partitioner serializer arity interceptor metrics protocol complaints waiters
     """.split()
 )
 CORE_MAY_IMPORT = {"errors", "types"}

@@ -33,10 +33,11 @@ def response(name: str, partitions: int, error: int = 0) -> MetadataResponse:
 
 
 class World:
-    """A clock, and a condition on which nobody sleeps: waiting lets time pass and the sender's next step happen."""
+    """A clock, and waiters of which nobody sleeps: waiting lets time pass and the sender's next step happen."""
 
     def __init__(self) -> None:
         self.now_ns = 1_000 * MS
+        self.lock = self
         self.waits_ms: list[float] = []
         self.wakes = 0
         self.held = False
@@ -47,7 +48,7 @@ class World:
             backoff_ns=lambda failures: 0,
             clock=lambda: self.now_ns,
             wake=self.wake,
-            condition=self,  # type: ignore[arg-type]
+            waiters=self,  # type: ignore[arg-type]
         )
 
     def __enter__(self) -> None:
@@ -60,14 +61,15 @@ class World:
     def notify_all(self) -> None:
         assert self.held
 
-    def wait(self, timeout_s: float) -> None:
+    def enrol(self) -> None:
         assert self.held
-        self.held = False
+
+    def wait(self, turn: None, timeout_s: float) -> None:
+        assert not self.held
         self.waits_ms.append(timeout_s * 1000)
         self.now_ns += int(timeout_s * 1e9)
         if self.steps:
             self.steps.pop(0)()
-        self.held = True
 
     def wake(self) -> None:
         assert not self.held, "woken under the lock"
@@ -230,7 +232,7 @@ def test_close_ends_the_wait_and_every_later_one(world: World) -> None:
 
 
 class TestThreads:
-    """With a real condition and a real clock."""
+    """With real waiters and a real clock."""
 
     def waiting(self, cache: MetadataCache, count: int, outcome: list[object]) -> list[threading.Thread]:
         def run() -> None:

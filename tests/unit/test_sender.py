@@ -43,7 +43,7 @@ def test_first_topic_brings_metadata_and_routes_in_order(world: World) -> None:
 def test_routes_are_down_before_waiting_threads_are_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
-        world.metadata._condition, "notify_all", lambda: seen.append(world.accumulator.topic("t").partition_count)
+        world.metadata._waiters, "notify_all", lambda: seen.append(world.accumulator.topic("t").partition_count)
     )
     world.boot(topic("t"))
     assert seen[-1] == 2
