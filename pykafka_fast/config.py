@@ -177,7 +177,7 @@ def _check_timeouts(values: dict[str, Any], given: Mapping[str, Any]) -> None:
         if "delivery_timeout_ms" in given:
             raise KafkaConfigurationError(
                 f"delivery_timeout_ms={delivery_ms} must be at least linger_ms={values['linger_ms']} + "
-                f"request_timeout_ms={request_ms}, so {needed}")
+                f"request_timeout_ms={request_ms}, so {needed}; raise it, or lower request_timeout_ms, too")
         values["delivery_timeout_ms"] = int(-(-needed // 1))
         logger.warning("delivery_timeout_ms raised to %s, the sum of linger_ms and request_timeout_ms",
                        values["delivery_timeout_ms"])
