@@ -50,7 +50,7 @@ def kafka_broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_examples_run(number: int, kafka_broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, object] = {"KafkaProducer": KafkaProducer}
+    names: dict[str, object] = {}
     code = blocks("python")[number].replace(ADDRESS, kafka_broker.address)
     exec(compile(code, f"README.md, example {number + 1}", "exec"), names)
     for name, test in names.items():

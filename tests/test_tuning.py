@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_fast import KafkaProducer
 from pykafka_fast.config import OPTIONS, resolve
 from pykafka_fast.metrics import Sample, render
 
@@ -52,8 +53,13 @@ def test_levels(page: str) -> None:
 
 
 def test_the_example_is_a_configuration(page: str) -> None:
-    (example,) = re.findall(r"^KafkaProducer\((.*?)^\)", page, re.MULTILINE | re.DOTALL)
-    config = resolve(eval(f"dict({example})"))
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, KafkaProducer] = {}
+    exec(example, {}, names)
+    producer = names["producer"]
+    given = {name: producer.config[name] for name in re.findall(r"^    (\w+)=", example, re.MULTILINE)}
+    producer.close()
+    config = resolve(given)
     assert [config.codec_of(topic) for topic in ("t", "images", "audit")] == [(4, 1), (0, 0), (1, 9)]
 
 
