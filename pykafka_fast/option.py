@@ -346,8 +346,11 @@ def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
         ValueError: an entry that is not an address, or no entry at all.
     """
     entries = [value] if isinstance(value, str) else value
-    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, str) for entry in entries):
+    if not isinstance(entries, (list, tuple)):
         raise TypeError(f"must be 'host:port' or a list of such strings, not {_type(value)}")
+    for entry in entries:
+        if not isinstance(entry, str):
+            raise TypeError(f"must be 'host:port' or a list of such strings; {entry!r} is not such a string")
     given = [part.strip() for entry in entries for part in entry.split(",")]
     addresses = list(dict.fromkeys(_address(part) for part in given if part))
     if not addresses:

@@ -338,6 +338,13 @@ def test_addresses_are_text(given: Any) -> None:
         parse_bootstrap(given)
 
 
+@pytest.mark.parametrize(("given", "wrong"), [
+    ([("h", 9092)], "('h', 9092)"), (["a:1", None], "None"), (("h", 9092), "9092"), ([b"h:1"], "b'h:1'"),
+])
+def test_what_is_no_text_among_addresses_is_shown(given: Any, wrong: str) -> None:
+    assert f"a list of such strings; {wrong} is not such a string" in refused(bootstrap_servers=given)
+
+
 def test_the_documentation_lists_every_option() -> None:
     page = describe()
     assert page.count("\n|") == sum(option.supported and option.replaced_by is None for option in OPTIONS.values()) + 1
