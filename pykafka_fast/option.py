@@ -257,7 +257,8 @@ def plug(wanted: str, *methods: str, names: tuple[str, ...] = (), nullable: bool
             raise ValueError(f"must be {wanted}" if names else f"must be {wanted}, not a str")
         if isinstance(value, type) and any(hasattr(value, method) for method in methods):
             raise TypeError(f"must be {wanted}; {value.__name__} is a class: pass {value.__name__}()")
-        if not callable(value) and not any(callable(getattr(value, method, None)) for method in methods):
+        fits = callable(value) or any(callable(getattr(value, method, None)) for method in methods)
+        if not fits or isinstance(value, (bytes, bytearray)):  # which have a partition(), too
             raise TypeError(f"must be {wanted}, not {_type(value)}")
         return value
 

@@ -138,6 +138,7 @@ def test_every_unknown_name_is_named() -> None:
     ("bootstrap_servers", 9092, "host:port"), ("bootstrap_servers", [], "at least one"),
     ("bootstrap_servers", "a:b", "port"), ("security_protocol", "HTTPS", "SASL_SSL"),
     ("compression_type", "rar", "zstd"), ("send_buffer_bytes", -2, "from -1"), ("metrics_num_samples", 0, "from 1"),
+    ("partitioner", b"x", "not bytes"), ("partitioner", bytearray(b"x"), "not bytearray"),
     ("request_timeout_ms", 0, "at least 1"), ("socket_connection_setup_timeout_ms", 0, "at least 1"),
     ("socket_connection_setup_timeout_max_ms", 0, "at least 1"),
     ("client_id", "x" * 256, "at most 255 bytes"), ("client_id", "\xfc" * 128, "at most 255 bytes"),
