@@ -313,12 +313,12 @@ def api_version() -> Kind:
             return None
         parts = value.split(".") if isinstance(value, str) else value
         if not isinstance(parts, (tuple, list)):
-            raise TypeError(f"must be a tuple such as (2, 8), or None, not {_type(value)}")
+            raise TypeError(f"must be a tuple such as (2, 8), a str such as '2.8', 'auto' or None, not {_type(value)}")
         if not 2 <= len(parts) <= 4 or not all(str(part).isdigit() for part in parts):
-            raise ValueError("must be a tuple of two to four numbers such as (2, 8)")
+            raise ValueError("must be two to four numbers such as (2, 8) or '2.8', or 'auto'")
         return tuple(int(part) for part in parts)
 
-    return Kind("tuple or None", convert)
+    return Kind("`(2, 8)`, `'2.8'`, `'auto'` or None", convert)
 
 
 def bootstrap() -> Kind:

@@ -53,7 +53,8 @@ _CLUSTER = (
     Option("metadata_recovery_rebootstrap_trigger_ms", duration(), 300000,
            "Start over from the bootstrap servers after this time without metadata (KIP-1102).", "ms"),
     Option("api_version", api_version(), None,
-           "Accepted for kafka-python's sake; versions are negotiated with every broker."),
+           "Below (0, 11) turns idempotence off, or contradicts it if it was asked for; does nothing else, as versions "
+           "are negotiated with every broker. `'auto'` is None."),
     Option("bootstrap_timeout_ms", duration(), 30000,
            "Accepted for kafka-python's sake; the constructor does no I/O, `max_block_ms` bounds the first send.",
            "ms"),

@@ -352,5 +352,6 @@ def test_the_documentation_lists_every_option() -> None:
     for name in OPTIONS:
         assert name in page
     assert "| linger_ms | number, 0.. | `5` ms |" in page
+    assert "| api_version | `(2, 8)`, `'2.8'`, `'auto'` or None | `None` | Below (0, 11) turns idempotence off" in page
     for line in page.splitlines()[:40]:
         assert line.replace("\\|", "").count("|") == 5
