@@ -32,6 +32,8 @@ class Producer(Protocol):
 
     _lifecycle: Lifecycle
     _max_block_s: float
+    _key_serializer: Any
+    _value_serializer: Any
 
     def _check_usable(self) -> None: ...
     def _fast_path_applies(self) -> bool: ...
@@ -150,20 +152,21 @@ def _take_all(producer: Producer, rows: Rows) -> RangeFuture:
     bulk = Bulk(accumulator, accumulator.topic(rows.topic), rows.values, rows.keys, headers, rows.partition,
                 time.time_ns() // 1_000_000, rows.timestamps, producer._max_block_s)
     try:
-        _check(producer, rows, bulk)
-        if len(rows.values) > 0:
-            producer._wait_for_partition(rows.topic, None, time.monotonic() + producer._max_block_s)
-        while (status := bulk.append()) != 0:
-            if status != NEED_METADATA:
-                raise producer._refusal(status, rows.topic)
-            producer._lifecycle.wait_for_topic(
-                rows.topic, bulk.partition, time.monotonic() + producer._max_block_s, producer._check_usable)
-    except BaseException as error:
+        try:
+            _check(producer, rows, bulk)
+            if len(rows.values) > 0:
+                producer._wait_for_partition(rows.topic, None, time.monotonic() + producer._max_block_s)
+            while (status := bulk.append()) != 0:
+                if status != NEED_METADATA:
+                    raise producer._refusal(status, rows.topic)
+                producer._lifecycle.wait_for_topic(
+                    rows.topic, bulk.partition, time.monotonic() + producer._max_block_s, producer._check_usable)
+        finally:
+            bulk.end()
+        return bulk.future
+    except BaseException as error:  # an interrupt of bulk.end() as well: what was taken is taken
         _blame(producer, error, rows.topic, bulk.future)
         raise
-    finally:
-        bulk.end()
-    return bulk.future
 
 
 def _check(producer: Producer, rows: Rows, bulk: Bulk) -> None:
@@ -191,7 +194,8 @@ def _one_by_one(producer: Producer, rows: Rows) -> RangeFuture:
         try:
             partition = rows.partition.number(row) if isinstance(rows.partition, Numbers) else rows.partition
             future._add(producer._send(
-                rows.topic, rows.values.object(row), None if rows.keys is None else rows.keys.object(row),
+                rows.topic, rows.values.object(row, producer._value_serializer is None),
+                None if rows.keys is None else rows.keys.object(row, producer._key_serializer is None),
                 rows.headers if rows.header_lists is None else rows.header_lists[row], partition,
                 None if rows.timestamps is None else rows.timestamps.number(row), None, -1))
         except BaseException as error:

@@ -63,8 +63,7 @@ class MetadataCache:
         max_idle_ms: a topic nobody used for so long is forgotten (``metadata_max_idle_ms``).
         rebootstrap_enabled: ``metadata_recovery_strategy`` is ``rebootstrap`` (KIP-899).
         rebootstrap_trigger_ms: without an answer for so long, start over (KIP-1102).
-        clock: monotonic nanoseconds.
-        wake: wakes the sender; called without a lock held.
+        clock, wake: monotonic nanoseconds; what wakes the sender, called without a lock held.
         last_used_ns: when a topic's last record was appended, for topics that are sent to without coming by here.
         publish: passes an answer's changes on before waiting threads see them; called with the lock held.
         waiters: where threads wait for topics.
@@ -449,7 +448,3 @@ class MetadataCache:
         with self._waiters.lock:
             self._closed = True
             self._waiters.notify_all()
-
-    def abandon(self) -> None:
-        """In a forked child: nobody holds the lock any more."""
-        self._waiters.renew()

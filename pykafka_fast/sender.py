@@ -265,7 +265,7 @@ class Sender:
         self._network.close()
         self._brokers.abandon()
         self._wakeup.close()
-        self.metadata.abandon()
+        self.metadata._waiters.renew()
         self._drained.renew()
         self._drained.set()
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 
-from .errors import IllegalStateError, InvalidTopicError
+from .errors import IllegalStateError, InvalidTopicError, KafkaError
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 #: One header: its key, and its value or None.
 Header: TypeAlias = tuple[str, BytesLike | None]
-#: Headers as users pass them.
+#: Headers.
 HeaderList: TypeAlias = list[Header]
+#: Headers as users pass them: lists of one kind of pair are no lists of another for a type checker.
+AnyHeaders: TypeAlias = HeaderList | list[tuple[str, bytes]] | list[tuple[str, bytes | None]]
 #: ``on_delivery(metadata, exception)``; one of the two says how it went, and metadata is never None.
-DeliveryCallback: TypeAlias = Callable[[Any, BaseException | None], object]
+DeliveryCallback: TypeAlias = Callable[[Any, KafkaError | None], object]
 
 
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")

@@ -106,8 +106,8 @@ cdef class ArrowColumn(Column):
         left = self.chunk.c.length - (first - self.chunk_first)
         return <int32_t> min(<int64_t> most, left)
 
-    def object(self, Py_ssize_t row):
-        """The row as bytes, as str if the column is text, or None."""
+    def object(self, Py_ssize_t row, bint serialized=True):
+        """The row as bytes, as str if the column is text and not serialized yet, or None."""
         cdef pkf_column column
         cdef pkf_span span
         cdef int64_t wrong
@@ -118,7 +118,7 @@ cdef class ArrowColumn(Column):
         pkf_column_read(&column, 0, 1, &span)
         if span.base == NULL:
             return None
-        if self.text:
+        if self.text and not serialized:
             return PyUnicode_DecodeUTF8(<const char *> span.base, <Py_ssize_t> span.len, NULL)
         return PyBytes_FromStringAndSize(<const char *> span.base, <Py_ssize_t> span.len)
 

@@ -10,8 +10,8 @@ class Column:
     what: str
     def __init__(self, what: str, length: int) -> None: ...
     def __len__(self) -> int: ...
-    def object(self, row: int) -> Any:
-        """The row as an object."""
+    def object(self, row: int, serialized: bool = True) -> Any:
+        """The row as an object; `serialized`: no serializer will see it."""
     def close(self) -> None:
         """Close what of the caller's is open."""
 

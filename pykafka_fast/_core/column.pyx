@@ -36,8 +36,8 @@ cdef class Column:
         column.kind = PKF_COLUMN_NONE
         return most
 
-    def object(self, Py_ssize_t row):
-        """The row as an object."""
+    def object(self, Py_ssize_t row, bint serialized=True):
+        """The row as an object; `serialized`: no serializer will see it."""
         return None
 
     def close(self):
@@ -52,7 +52,7 @@ cdef class Objects(Column):
         self.objects = objects
         self.length = len(objects)
 
-    def object(self, Py_ssize_t row):
+    def object(self, Py_ssize_t row, bint serialized=True):
         return self.objects[row]
 
     def close(self):
@@ -114,7 +114,7 @@ cdef int gather_other(Objects self, Py_ssize_t row, pkf_span *span) except -1:
             raise MemoryError
     try:
         gather_bytes(self.objects[row], self.what, span, &self.views[self.view_count], &viewed)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise blaming(row, error) from None
     self.view_count += viewed
     return 0
@@ -122,7 +122,7 @@ cdef int gather_other(Objects self, Py_ssize_t row, pkf_span *span) except -1:
 
 cdef object blaming(Py_ssize_t row, error):
     """The same error, which says which row is wrong."""
-    blamed = type(error)(f"row {row}: {error}")
+    blamed = (TypeError if isinstance(error, TypeError) else ValueError)(f"row {row}: {error}")
     blamed.row = row
     return blamed
 
@@ -209,7 +209,7 @@ cdef class HeaderLists:
         for i in range(count):
             try:
                 add_list(self, i, self.rows[first + i])
-            except TypeError as error:
+            except (TypeError, ValueError) as error:
                 raise blaming(first + i, error) from None
         place_lists(self, count)
         return 0

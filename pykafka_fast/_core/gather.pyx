@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The caller's keys, values and headers as spans, without copying; let_go() closes what was opened."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.list cimport PyList_Check
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport strpbrk
 
 from pykafka_fast._core.csrc cimport pkf_header, pkf_span
 
@@ -16,6 +17,7 @@ cdef extern from "Python.h":
     bint PyTuple_Check(object o)
     Py_ssize_t PyTuple_GET_SIZE(object o)
     PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
+    bint PyMemoryView_Check(object o)
 
 cdef enum:
     INLINE_HEADERS = 8  # more are gathered on the heap
@@ -26,7 +28,7 @@ cdef const uint8_t *EMPTY = <const uint8_t *> b""
 
 cdef int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
     """A bytes-like object as a span; None as a null one. The view, if one was needed, is open until let_go()."""
-    if PyBytes_CheckExact(data):
+    if PyBytes_Check(data):
         span.base = <const uint8_t *> PyBytes_AS_STRING(data)
         span.len = <size_t> PyBytes_GET_SIZE(data)
         return 0
@@ -39,18 +41,33 @@ cdef int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bi
 
 cdef int view_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:
     try:
-        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+        if PyUnicode_Check(data):  # numpy's is a buffer, too
+            raise TypeError
+        PyObject_GetBuffer(data, view, PyBUF_ND | PyBUF_FORMAT)
     except TypeError:
         raise TypeError(
             f"Unsupported type for serialized {what}: {type(data).__name__}; it must be bytes, another contiguous "
             f"buffer, or None (is a {what}_serializer missing?)"
         ) from None
-    except BufferError as error:
+    except (BufferError, ValueError) as error:
         raise TypeError(f"the serialized {what} is a buffer that is not contiguous: {error}") from None
+    if not holds_bytes(data, view):
+        format = "" if view.format == NULL else view.format.decode()
+        PyBuffer_Release(view)
+        raise TypeError(
+            f"Unsupported type for serialized {what}: {type(data).__name__} with items of format {format!r}, which are "
+            f"no bytes (is a {what}_serializer missing? A memoryview of numbers is sent as they lie in memory)")
     viewed[0] = True
     span.base = <const uint8_t *> view.buf if view.len > 0 else EMPTY
     span.len = <size_t> view.len
     return 0
+
+
+cdef bint holds_bytes(object data, const Py_buffer *view) noexcept:
+    """Not numbers or pointers, which nobody could read back; who makes a memoryview of numbers knows what he does."""
+    if view.itemsize == 1:
+        return True
+    return PyMemoryView_Check(data) and view.format != NULL and strpbrk(view.format, "OPZ") == NULL
 
 
 cdef tuple pairs_of(object headers):

@@ -4,7 +4,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..types import HeaderList, ProducerRecord
+from ..errors import KafkaError
+from ..types import AnyHeaders, ProducerRecord
 from .accumulator import Accumulator, Topic
 from .future import RecordFuture
 from .metadata import RecordMetadata
@@ -34,11 +35,11 @@ class ProducerBase:
         topic: str | ProducerRecord,
         value: Any = None,
         key: Any = None,
-        headers: HeaderList | None = None,
+        headers: AnyHeaders | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
         *,
-        on_delivery: Callable[[RecordMetadata, BaseException | None], object] | None = None,
+        on_delivery: Callable[[RecordMetadata, KafkaError | None], object] | None = None,
     ) -> RecordFuture:
         """Queue a record for sending; returns at once unless metadata or memory must be waited for.
 

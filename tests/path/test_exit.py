@@ -234,7 +234,7 @@ def test_in_a_cycle_that_is_never_collected(broker: EmbeddedBroker) -> None:
                 self.me = self
 
         service = Service()
-        service.producer.send("t", b"x", on_delivery=lambda *_: service)
+        service.producer.send("t", b"x", on_delivery=lambda *_, kept=service: kept)
         del service
     """)
     assert "Traceback" not in said

@@ -6,6 +6,7 @@ Each test runs a program of its own, so that pytest's process is not the one tha
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -49,14 +50,16 @@ PRELUDE = """
 """
 
 
-def run(broker: EmbeddedBroker, program: str, *, warnings: str = "error") -> str:
+def run(broker: EmbeddedBroker, program: str, *, warnings: str = "error", lost: int = 0) -> str:
+    """The program's output. On its standard error there is nothing, but for records that it did lose."""
     text = textwrap.dedent(PRELUDE) + textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-W", warnings, "-c", text, broker.address],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
+    said = re.fullmatch(r"Producer \S+ is closed before (\d+) records .* had an outcome\n", done.stderr)
+    assert done.stderr == "" if lost == 0 else said and int(said[1]) == lost, done.stderr
     return done.stdout
 
 
@@ -175,7 +178,7 @@ join(child(work))
 if state == "idle":
     producer.send("t", b"x").get(10)
 producer.close(1)
-""")
+""", lost=1 if state == "held" else 0)
 
 
 def test_the_child_exits_as_programs_do(broker: EmbeddedBroker) -> None:

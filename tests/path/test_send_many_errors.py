@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from typing import Any
 
+import numpy
 import pyarrow
 import pytest
 
@@ -39,6 +41,12 @@ def with_row(row: int, wrong: Any) -> list[Any]:
     return rows
 
 
+def released() -> memoryview:
+    view = memoryview(b"gone")
+    view.release()
+    return view
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], type[BaseException], str]] = {
     "no bytes": ({"values": with_row(7, 3)}, TypeError, "row 7: .*value: int.*no row was taken"),
     "text": ({"values": with_row(7, "text")}, TypeError, "row 7: .*value: str"),
@@ -46,6 +54,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[BaseException], str]] = {
     "strided": ({"values": with_row(1, memoryview(b"abcd")[::2])}, TypeError, "row 1: .*not contiguous"),
     "large": ({"values": with_row(5, bytes(2_000_000))}, MessageSizeTooLargeError, "row 5: .*; no row was taken"),
     "large in a column": ({"values": arrow.views(with_row(9, bytes(2_000_000)))}, MessageSizeTooLargeError, "row 9: "),
+    "numbers' memory": ({"values": with_row(6, array("i", [1]))}, TypeError, "row 6: .*array with items of format 'i'"),
+    "strided array": ({"values": with_row(3, numpy.arange(8, dtype="u1")[::2])}, TypeError, "row 3: .*not contiguous"),
+    "numpy text": ({"values": numpy.array(["ab"] * 10)}, TypeError, "row 0: .*value: str_"),
+    "released": ({"values": with_row(2, released())}, TypeError, "row 2: .*released"),
+    "surrogate": ({"values": V, "headers": [[]] * 8 + [[("\ud800", b"")]] * 2}, ValueError, "row 8: .*surrogates"),
     "nothing": ({"values": with_row(4, None)}, ValueError, "row 4: Need at least one: key or value; no row"),
     "null": ({"values": arrow.binary(with_row(3, None)), "keys": [None] * 10}, ValueError, "row 3: Need at least one"),
     "header list": ({"values": V, "headers": [[]] * 6 + [{}] * 4}, TypeError, "row 6: headers must be a list.*no row"),
@@ -344,7 +357,7 @@ def test_fork(broker: EmbeddedBroker) -> None:
         assert not future.is_done
         print(len(future))
         os._exit(0)
-    """)  # fmt: skip
+    """, lost=50)  # fmt: skip
 
 
 def test_fork_in_a_signal_handler_in_the_midst(broker: EmbeddedBroker) -> None:
