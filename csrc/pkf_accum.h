@@ -106,7 +106,7 @@ struct pkf_topic {
     int32_t codec_level;
     _Atomic uint32_t batch_ceiling; // bytes on the wire; lowered for a topic that answered MESSAGE_TOO_LARGE
     _Atomic uint32_t ratio;         // estimate: bytes after compression of 1024 before
-    _Atomic uint32_t packing_pace;  // ns that its codec took for 1024 bytes, the last time; 0 never
+    _Atomic uint32_t packing_pace;  // ns that its codec took for 1024 bytes, at the slowest of late; 0 never
     // What follows from both: bytes before compression,
     _Atomic uint32_t fill_limit;   // up to which an open batch may grow
     _Atomic uint32_t fill_size;    // at which it becomes sendable

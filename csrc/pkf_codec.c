@@ -405,6 +405,10 @@ pkf_status pkf_codec_describe(pkf_codec codec, pkf_codec_levels *levels) {
     return PKF_OK;
 }
 
+bool pkf_codec_is_quick(pkf_codec codec, int32_t level) {
+    return (codec != PKF_ZSTD && codec != PKF_LZ4) || level < 10;
+}
+
 size_t pkf_codec_bound(pkf_codec codec, size_t size) {
     const codec_functions *functions = functions_of(codec);
     return functions ? functions->bound(size) : 0;

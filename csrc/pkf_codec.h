@@ -7,6 +7,8 @@
 #ifndef PKF_CODEC_H
 #define PKF_CODEC_H
 
+#include <stdbool.h>
+
 #include "pkf_bytes.h"
 #include "pkf_status.h"
 
@@ -23,6 +25,10 @@ typedef struct pkf_codec_levels {
     int32_t min, max, standard; // all 0: the codec has no levels
 } pkf_codec_levels;
 PKF_MUST_USE pkf_status pkf_codec_describe(pkf_codec codec, pkf_codec_levels *levels);
+
+// Whether 1024 bytes take tens of microseconds at most, whatever they are. The levels above take up to fifty times as
+// long for one content as for another.
+bool pkf_codec_is_quick(pkf_codec codec, int32_t level);
 
 // Bytes that `size` bytes take at most when they are compressed, whatever they are.
 size_t pkf_codec_bound(pkf_codec codec, size_t size);

@@ -304,6 +304,15 @@ int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_s
     return index;
 }
 
+bool pkf_topic_is_open(pkf_topic *topic, int32_t index) {
+    pkf_partition *partition = pkf_topic_partition(topic, index);
+    if (partition == NULL) return false;
+    pthread_mutex_lock(&partition->lock);
+    bool open = partition->tail && !partition->tail->closed;
+    pthread_mutex_unlock(&partition->lock);
+    return open;
+}
+
 bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from) {
     pkf_partition *partition = pkf_topic_partition(topic, from);
     bool leaderless = partition && !atomic_load(&partition->available) && atomic_load(&topic->available_count) > 0;

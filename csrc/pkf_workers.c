@@ -43,8 +43,12 @@ static pkf_status make_room(pkf_worker *worker, size_t size) {
     return pkf_pool_overdraft(worker->workers->accum->pool, size, &worker->scratch);
 }
 
+// The slowest of late: a topic's records may be of several kinds.
 static void note_pace(pkf_topic *topic, size_t size, int64_t ns) {
     uint64_t pace = (uint64_t)ns / (size / 1024 + 1) + 1;
+    uint32_t slowest = atomic_load_explicit(&topic->packing_pace, memory_order_relaxed);
+    slowest -= slowest / 64;
+    if (pace < slowest) pace = slowest;
     atomic_store_explicit(&topic->packing_pace, pace < UINT32_MAX ? (uint32_t)pace : UINT32_MAX, memory_order_relaxed);
 }
 
@@ -132,16 +136,21 @@ static void *run(void *arg) {
 
 // ---- the guest ----
 
-// The batch whose turn it is, if a codec will be done with it in time; NULL too while there is no experience.
+// Its codec will be done with it in time. False too while there is no experience.
+static bool is_quick(const pkf_batch *batch, uint64_t limit_ns) {
+    const pkf_topic *topic = batch->partition->topic;
+    uint64_t pace = atomic_load_explicit(&topic->packing_pace, memory_order_relaxed);
+    uint64_t expected = pace * (batch->used / 1024 + 1);
+    return pace && pkf_codec_is_quick(topic->codec, topic->codec_level) && expected < limit_ns && expected < GUEST_NS;
+}
+
+// The batch whose turn it is, if it is quick.
 static pkf_batch *pop_quick(pkf_workers *workers, uint64_t limit_ns) {
     pkf_batch *batch = NULL;
     pthread_mutex_lock(&workers->lock);
-    if (workers->waiting > 0) {
-        batch = turn_locked(workers)->head;
-        uint64_t pace = atomic_load_explicit(&batch->partition->topic->packing_pace, memory_order_relaxed);
-        uint64_t expected = pace * (batch->used / 1024 + 1);
-        batch = pace && expected < limit_ns && expected < GUEST_NS ? pop_locked(workers) : NULL;
-        if (batch) workers->guest_came = true;
+    if (workers->waiting > 0 && is_quick(turn_locked(workers)->head, limit_ns)) {
+        batch = pop_locked(workers);
+        workers->guest_came = true;
     }
     pthread_mutex_unlock(&workers->lock);
     return batch;

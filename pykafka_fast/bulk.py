@@ -108,10 +108,10 @@ def _partition(partition: Any) -> int | Numbers | None:
         return None
     if isinstance(partition, bool):
         raise TypeError("partition must be an int, a column of them, or None, not bool")
-    if isinstance(partition, int):
-        if not 0 <= partition <= _PARTITION_MAX:
-            raise ValueError(f"partition={partition} is not a partition number: it must be 0 or above")
-        return int(partition)
+    if hasattr(partition, "__index__") and not hasattr(partition, "__len__"):
+        if not 0 <= partition.__index__() <= _PARTITION_MAX:
+            raise ValueError(f"partition={partition} must be from 0 to {_PARTITION_MAX}")
+        return int(partition.__index__())
     if is_arrow(partition):
         numbers = arrow_numbers(partition, "partition", False)
         numbers.check(_PARTITION_MAX)

@@ -125,7 +125,8 @@ def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
     if unknown:
         raise UnrecognizedConfigError("Unrecognized configs: " + "; ".join(map(_near_misses, unknown)) +
                                       "; print(pykafka_fast.config.describe()) shows all there are")
-    given = _replaced({name: OPTIONS[name].resolve(value) for name, value in configs.items()})
+    old = {name for name, value in configs.items() if value is None and OPTIONS[name].replaced_by}  # not given, then
+    given = _replaced({name: OPTIONS[name].resolve(value) for name, value in configs.items() if name not in old})
     values = {name: _copied(OPTIONS[name].default) for name in _SUPPORTED}
     values.update((name, value) for name, value in given.items() if name in values)
     if values["partitioner"] is None:

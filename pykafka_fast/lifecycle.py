@@ -16,6 +16,7 @@ import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ._core.accumulator import Accumulator
@@ -41,8 +42,10 @@ _FORCED_S = 5.0  # what ending the threads may take once everything has been fai
 
 
 def check_close_timeout(timeout: float | None) -> None:
-    """Raise ValueError unless it is None or a number of seconds that can be waited for."""
-    if timeout is not None and not (isinstance(timeout, (int, float)) and 0 <= timeout <= threading.TIMEOUT_MAX):
+    """Raise TypeError or ValueError unless it is None or a number of seconds that can be waited for."""
+    if timeout is not None and not isinstance(timeout, Real):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
         raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
 
 

@@ -6,16 +6,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
-from ._core.producer_base import CLOSED, EXHAUSTED, NEED_METADATA, NO_HEADERS, TOO_LARGE, ProducerBase
+from ._core.producer_base import NEED_METADATA, ProducerBase
 from .bulk import rows_of, send_rows
 from .config import resolve
 from .errors import (
     AuthorizationError,
-    BufferExhaustedError,
     IllegalStateError,
     InvalidTopicError,
     KafkaConnectionError,
@@ -33,6 +33,7 @@ from .lifecycle import Lifecycle, check_close_timeout
 from .metrics import raw_metrics
 from .options import OPTIONS
 from .partitioner import adapt as adapt_partitioner
+from .refusal import refusal, size_of
 from .serializer import adapt as adapt_serializer
 from .serializer import failure, plain
 from .types import ProducerRecord, TopicPartition, check_topic
@@ -82,6 +83,7 @@ class KafkaProducer(ProducerBase):
         self._plain = (None if config.key_serializer is None else plain(config.key_serializer),
                        None if config.value_serializer is None else plain(config.value_serializer))
         self._partition = None if isinstance(config.partitioner, str) else adapt_partitioner(config.partitioner)
+        self._on_new_batch = getattr(config.partitioner, "on_new_batch", None)
         self._transactions: Any = None
         self._resolved = config
         self._closed = False
@@ -222,6 +224,9 @@ class KafkaProducer(ProducerBase):
             return None if chosen < 0 else chosen
         cluster = self._lifecycle.metadata.snapshot
         partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
+        if self._on_new_batch is not None and key is None and not handle.is_open(partition):  # KIP-480
+            self._on_new_batch(record.topic, cluster, partition)
+            partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
         if partition >= handle.partition_count:
             raise ValueError(f"the partitioner chose partition {partition} of topic {record.topic!r}, which has "
                              f"{handle.partition_count}")
@@ -250,33 +255,10 @@ class KafkaProducer(ProducerBase):
             if outcome == NEED_METADATA:  # forgotten since step 1
                 self._lifecycle.wait_for_topic(record.topic, partition, deadline, self._check_usable)
                 continue
-            raise self._refusal(outcome, record.topic)
+            raise self._refusal(outcome, record.topic, size_of(key) + size_of(value))
 
-    def _refusal(self, outcome: int, topic: str) -> KafkaError | MemoryError:
-        options = self.config
-        if outcome == TOO_LARGE:
-            return MessageSizeTooLargeError(
-                f"a record for topic {topic!r} is larger than max_request_size={options['max_request_size']} or "
-                f"buffer_memory={options['buffer_memory']} allow; raise them, or send less at once")
-        if outcome == EXHAUSTED:
-            accumulator = self._lifecycle.accumulator
-            stats = accumulator.pool_stats()
-            if accumulator.callbacks_full():
-                return BufferExhaustedError(
-                    f"{accumulator.pending_callbacks()} callbacks wait to be run, and none ended within "
-                    f"max_block_ms={options['max_block_ms']} to make room for that of a record for topic {topic!r}; do "
-                    "less in callbacks, or raise max_block_ms")
-            return BufferExhaustedError(
-                f"no memory for a record for topic {topic!r} within max_block_ms={options['max_block_ms']}: "
-                f"{stats['acquired']} of buffer_memory={stats['budget']} bytes wait for the brokers, "
-                f"{stats['waiting']} threads wait for memory; send more slowly, or raise buffer_memory or max_block_ms")
-        if outcome == NO_HEADERS:
-            return UnsupportedVersionError(
-                f"a record for topic {topic!r} has headers, and the cluster has a broker that is too old for them: "
-                "they need Kafka 0.11; send it without")
-        if outcome == CLOSED:
-            return ProducerClosedError("the producer was closed while a send was in progress")
-        return MemoryError("the system has no memory left for a record")
+    def _refusal(self, outcome: int, topic: str, size: int | None = None) -> KafkaError | MemoryError:
+        return refusal(outcome, topic, size, self.config, self._lifecycle.accumulator)
 
     def _refuse(self, record: ProducerRecord, partition: int | None, on_delivery: Callable[..., object] | None,
                 error: BaseException) -> RecordFuture:
@@ -348,7 +330,7 @@ class KafkaProducer(ProducerBase):
             TypeError: not a number of seconds.
             ValueError: negative, or NaN.
         """
-        if timeout is not None and not isinstance(timeout, (int, float)):
+        if timeout is not None and not isinstance(timeout, Real):
             raise TypeError(f"flush timeout must be a number of seconds or None, not {type(timeout).__name__}")
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"flush timeout={timeout!r} must be a number of seconds, 0 or above")

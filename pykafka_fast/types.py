@@ -166,16 +166,12 @@ class ProducerRecord:
                  key: Any = None, value: Any = None, timestamp: int | None = None) -> None:
         if not isinstance(topic, str):
             raise TypeError(f"topic must be a str, not {type(topic).__name__}")
-        if partition is not None:
-            _check_number("partition", partition, 32)
-        if timestamp is not None:
-            _check_number("timestamp", timestamp, 64)
         self.topic = str.__str__(topic)  # of a subclass, a plain one
-        self.partition = partition
+        self.partition = None if partition is None else _whole("partition", partition, 2**31 - 1)
         self.headers = Headers() if headers is None else Headers(_check_headers(headers))
         self.key = key
         self.value = value
-        self.timestamp = timestamp
+        self.timestamp = None if timestamp is None else _whole("timestamp", timestamp, 2**63 - 1)
 
     def freeze(self) -> None:
         """Refuse changes of the headers from now on; the producer calls it when it has chosen the partition."""
@@ -205,13 +201,14 @@ def check_topic(topic: str) -> None:
             f"{topic[:300]!r} is not a topic name: 1 to 249 of a-z A-Z 0-9 . _ - are allowed, '.' and '..' are not")
 
 
-def _check_number(name: str, value: object, bits: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, and is {value}")
-    if value.bit_length() >= bits:
-        raise ValueError(f"{name} must fit in {bits} bits, and is {value}")
+def _whole(name: str, number: Any, most: int) -> int:
+    """An int, or what stands for one as numpy's do."""
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"{name} must be an int or None, not {type(number).__name__}")
+    whole = int(number.__index__())
+    if not 0 <= whole <= most:
+        raise ValueError(f"{name}={whole} must be from 0 to {most}")
+    return whole
 
 
 def _check_headers(headers: Iterable[Header]) -> list[Header]:

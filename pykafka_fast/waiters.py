@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for another thread such that an exception from a signal handler (Ctrl-C) may end it at any moment.
 
-``threading.Condition`` and ``Event`` take and give back their locks in Python code: an exception in the midst of it leaves
-a lock held for ever. Here a lock is taken by nothing but ``with``, which no signal handler can come between, and none
-is held while a thread waits.
+``threading.Condition`` and ``Event`` take and give back their locks in Python code: an exception in the midst of it
+leaves a lock held for ever. Here a lock is taken by nothing but ``with``, which no signal handler can come between, and
+none is held while a thread waits.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ OWNED_SYSTEM_HEADERS = {
 LAYERS = {
     "_core": 2,
     "sender": 5,
+    "refusal": 6,
     "producer": 7,
     "bulk": 6,
     "lifecycle": 6,

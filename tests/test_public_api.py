@@ -150,7 +150,7 @@ def test_a_tracers_view() -> None:
 
 
 def test_importing_is_quiet() -> None:
-    """No thread, no network, no warning, and no handler: what is lost is seen on stderr unless logging is configured."""
+    """No thread, no network, no warning, and no handler: without logging configured losses are seen on stderr."""
     code = (
         "import sys, threading, warnings; warnings.simplefilter('error'); import logging, pykafka_fast;"
         "print(threading.active_count(), [type(h).__name__ for h in logging.getLogger('pykafka_fast').handlers],"
@@ -176,7 +176,8 @@ def test_a_lost_record_is_heard_of_without_any_configuration() -> None:
 
 
 def test_a_source_folder_that_was_not_built_says_so(tmp_path: Path, root: Path) -> None:
-    shutil.copytree(root / "pykafka_fast", tmp_path / "pykafka_fast", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    without = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(root / "pykafka_fast", tmp_path / "pykafka_fast", ignore=without)
     done = subprocess.run([sys.executable, "-c", "import pykafka_fast"], cwd=tmp_path, env={}, capture_output=True,
                           text=True, timeout=60)
     assert done.returncode == 1

@@ -61,6 +61,8 @@ class Topic:
 
         Raises TypeError for a key or value that could not be appended.
         """
+    def is_open(self, partition: int) -> bool:
+        """Whether a record would join a batch there, rather than begin one."""
     def set_batch_ceiling(self, size: int) -> None:
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""
     def forget(self) -> None:

@@ -39,6 +39,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_topic_forget,
     pkf_span,
     pkf_topic_new,
+    pkf_topic_is_open,
     pkf_topic_place,
     pkf_topic_set_ceiling,
     pkf_topic_set_codec,
@@ -346,6 +347,10 @@ cdef class Topic:
             return pkf_topic_place(self.c, &key_span, key_span.len + value_span.len)
         finally:
             let_go(&g)
+
+    def is_open(self, int32_t partition):
+        """Whether a record would join a batch there, rather than begin one."""
+        return pkf_topic_is_open(self.c, partition)
 
     def set_batch_ceiling(self, size):
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 import time
+from numbers import Real
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
@@ -266,7 +267,7 @@ cdef double check_timeout(timeout) except? -1:
     """When a wait of so many seconds from now ends, in monotonic time; -1: never."""
     if timeout is None:
         return -1
-    if not isinstance(timeout, (int, float)):
+    if not isinstance(timeout, (int, float, Real)):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     if not timeout >= 0:  # nor NaN
         raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")

@@ -160,19 +160,21 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
 # ---- the base class -------------------------------------------------------------------------------------------------
 
 cdef int32_t partition_of(object partition) except? -99:
-    if not isinstance(partition, int) or isinstance(partition, bool):
-        raise TypeError(f"partition must be an int or None, not {type(partition).__name__}")
-    if partition < 0 or partition > 0x7fffffff:
-        raise ValueError(f"partition={partition} is not a partition number: it must be 0 or above")
-    return <int32_t> partition
+    return <int32_t> whole(partition, "partition", 0x7fffffff)
 
 
 cdef int64_t timestamp_of(object timestamp_ms) except? -99:
-    if not isinstance(timestamp_ms, int) or isinstance(timestamp_ms, bool):
-        raise TypeError(f"timestamp_ms must be an int or None, not {type(timestamp_ms).__name__}")
-    if timestamp_ms < 0 or timestamp_ms > 0x7fffffffffffffff:
-        raise ValueError(f"timestamp_ms={timestamp_ms} must be 0 or above: milliseconds since 1970-01-01 UTC")
-    return <int64_t> timestamp_ms
+    return <int64_t> whole(timestamp_ms, "timestamp_ms", 0x7fffffffffffffff)
+
+
+cdef object whole(object number, str name, most):
+    """An int, or what stands for one as numpy's do."""
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"{name} must be an int or None, not {type(number).__name__}")
+    number = number.__index__()
+    if not 0 <= number <= most:
+        raise ValueError(f"{name}={number} must be from 0 to {most}")
+    return number
 
 
 cdef class ProducerBase:

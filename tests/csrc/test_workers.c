@@ -147,8 +147,8 @@ static void partitions_take_turns(void) {
 enum { GUEST_MEMORY = 64 << 10, GUEST_VALUE = 15 << 10, GUEST_BATCHES = GUEST_MEMORY / (16 << 10) };
 
 // All memory is in batches that no worker takes: the guests are alone with them.
-static void fill_memory(pkf_slot *slots, uint32_t pace) {
-    open_rig(PKF_LZ4, 0, 0, GUEST_MEMORY, 1);
+static void fill_memory_by(pkf_codec codec, int32_t level, pkf_slot *slots, uint32_t pace) {
+    open_rig(codec, level, 0, GUEST_MEMORY, 1);
     NEED(pkf_workers_start(&r.wire->workers, 1) == PKF_OK);
     pkf_workers_stop(&r.wire->workers);
     r.wire->workers.count = 1;
@@ -159,6 +159,8 @@ static void fill_memory(pkf_slot *slots, uint32_t pace) {
     for (int i = 0; i < GUEST_BATCHES; i++) slots[i] = rig_batch(&r, 0, alike(GUEST_VALUE));
     rig_step(&r);
 }
+
+static void fill_memory(pkf_slot *slots, uint32_t pace) { fill_memory_by(PKF_LZ4, 0, slots, pace); }
 
 static void end_guests(pkf_slot *slots, int waiting) {
     CHECK_INT(r.wire->workers.waiting, waiting);
@@ -201,6 +203,38 @@ static void guests_take_what_is_quick(void) {
         CHECK_INT(finished_count(), 0);
         end_guests(slots, GUEST_BATCHES);
     }
+}
+
+// What high levels take depends on the content: no experience tells what the next batch will.
+static void guests_leave_high_levels_alone(void) {
+    const struct {
+        pkf_codec codec;
+        int32_t level;
+        int taken;
+    } cases[] = {{PKF_ZSTD, 3, GUEST_BATCHES},
+                 {PKF_GZIP, 9, GUEST_BATCHES},
+                 {PKF_SNAPPY, 0, GUEST_BATCHES},
+                 {PKF_ZSTD, 19, 0},
+                 {PKF_LZ4, 12, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pkf_slot slots[GUEST_BATCHES];
+        fill_memory_by(cases[i].codec, cases[i].level, slots, 1);
+        CHECK_INT(wait_as_guest(50 * RIG_MS), PKF_E_TIMEOUT);
+        CHECK_INT(finished_count(), cases[i].taken);
+        end_guests(slots, GUEST_BATCHES - cases[i].taken);
+    }
+}
+
+// Easy batches do not make a hard one cheap: the slowest is remembered for a while.
+static void guests_remember_what_was_slow(void) {
+    const uint32_t slow = RIG_MS;
+    pkf_slot slots[GUEST_BATCHES];
+    fill_memory(slots, slow);
+    CHECK_INT(wait_as_guest(50 * RIG_MS), PKF_E_TIMEOUT); // at that pace a batch takes 17 ms
+    CHECK_INT(finished_count(), GUEST_BATCHES);
+    CHECK(atomic_load(&r.topic->packing_pace) > slow / 10 * 9);
+    CHECK(atomic_load(&r.topic->packing_pace) < slow); // but not for ever
+    end_guests(slots, 0);
 }
 
 // Another thread waits at the same time, and the workers end: both find that there is nothing to do for them.
@@ -268,6 +302,8 @@ int main(void) {
     partitions_take_turns();
     who_waits_for_memory_compresses();
     guests_take_what_is_quick();
+    guests_leave_high_levels_alone();
+    guests_remember_what_was_slow();
     one_guest_at_a_time();
     guests_leave_no_memory_behind();
     one_record_at_a_time(1);

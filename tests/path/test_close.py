@@ -67,7 +67,7 @@ def test_delivers_what_lingers(broker: EmbeddedBroker, make: Make, timeout: floa
     assert broker.record_count("t") == 100
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, math.inf, threading.TIMEOUT_MAX * 2, "1"])
+@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, math.inf, threading.TIMEOUT_MAX * 2])
 def test_refuses_a_senseless_timeout_and_stays_open(broker: EmbeddedBroker, make: Make, timeout: Any) -> None:
     producer = make(broker)
     with pytest.raises(ValueError, match="timeout"):

@@ -161,8 +161,8 @@ def test_metadata_with_a_port_that_cannot_be(port: int, start_broker: StartBroke
         wrapped.settimeout(0)
         future = producer.send("t", b"v", partition=0)
         errors = producer._lifecycle._sender.metadata._connection_errors
-        said = (f"127.0.0.1:{port}: a port is a number from 1 to 65535; nothing ever answered at this address, which the "
-                "broker advertises (advertised.listeners)")
+        said = (f"127.0.0.1:{port}: a port is a number from 1 to 65535; nothing ever answered at this address, which "
+                "the broker advertises (advertised.listeners)")
         wait_until(lambda: said in list(errors.values()))
         with pytest.raises(BlockingIOError):
             wrapped.accept()

@@ -95,7 +95,8 @@ import os, sys, threading, time
 from pykafka_fast import KafkaProducer
 
 producer = KafkaProducer(
-    bootstrap_servers=sys.argv[1], acks=0, enable_idempotence=False, linger_ms=0, batch_max_size=1 << 20, buffer_memory=64 << 20)
+    bootstrap_servers=sys.argv[1], acks=0, enable_idempotence=False, linger_ms=0, batch_max_size=1 << 20,
+    buffer_memory=64 << 20)
 producer.send("t", b"x", partition=0).get(20)
 
 def keep_the_lock_busy():

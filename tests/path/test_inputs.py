@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import threading
 import time
 from typing import Any, NamedTuple
 
+import numpy
 import pytest
 
 from pykafka_fast import KafkaProducer, ProducerRecord
@@ -23,6 +25,13 @@ RAISED: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"value": "text"}, TypeError),
     ({"value": 5}, TypeError),
     ({"value": [b"v"]}, TypeError),
+    ({"value": numpy.str_("text")}, TypeError),
+    ({"value": b"v", "key": numpy.str_("text")}, TypeError),
+    ({"value": numpy.int64(5)}, TypeError),
+    ({"value": numpy.array([5, 6])}, TypeError),
+    ({"value": numpy.array([object()])}, TypeError),
+    ({"value": memoryview(numpy.array([object()]))}, TypeError),
+    ({"value": ctypes.py_object(5)}, TypeError),
     ({"value": b"v", "key": "text"}, TypeError),
     ({"value": b"v", "key": 1.5}, TypeError),
     ({"value": None, "key": None}, ValueError),
@@ -142,7 +151,8 @@ def test_exactly_the_largest_size(way: str, limit: int, broker: EmbeddedBroker, 
         size -= 1
     assert upper_bound(b"key", bytes(size), headers) == limit
     for _ in range(2):
-        with pytest.raises(MessageSizeTooLargeError, match=f"max_request_size={limit}"):
+        said = rf"\({size + 4} bytes of key and value\).*max_request_size={limit}"
+        with pytest.raises(MessageSizeTooLargeError, match=said):
             producer.send("t", b"v" * (size + 1), key=b"key", headers=headers, partition=1).get(0)
         assert producer.send("t", b"v" * size, key=b"key", headers=headers, partition=1).get(TIMEOUT_S).offset >= 0
     assert [record.value for record in broker.records("t")] == [b"v" * size] * 2
@@ -309,3 +319,18 @@ def test_refused_by_the_cluster(way: str, code: int, broker: EmbeddedBroker, mak
     rule.cancel()
     if code == 29:
         nothing_appended(broker, producer, 0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_numbers_and_buffers_of_numpy(way: str, broker: EmbeddedBroker, make: Make) -> None:
+    producer = make_by(way, make, broker)
+    sent = producer.send("t", numpy.frombuffer(b"value", "u1"), key=numpy.bytes_(b"key"), partition=numpy.int64(1),
+                         timestamp_ms=numpy.int32(5))
+    metadata = sent.get(timeout=numpy.float32(TIMEOUT_S))
+    assert (metadata.partition, metadata.timestamp) == (1, 5)
+    (record,) = broker.records("t", 1)
+    assert (record.key, record.value) == (b"key", b"value")
+    with pytest.raises(TypeError):
+        producer.send("t", b"v", partition=numpy.float64(1))  # type: ignore[arg-type]
+    producer.flush(numpy.int64(10))
+    producer.close(numpy.int64(10))

@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
-from kafka.partitioner import DefaultPartitioner
+from kafka.partitioner import DefaultPartitioner, StickyPartitioner
 from kafka.partitioner.default import murmur2 as kafka_python_murmur2
 
 from pykafka_fast import KafkaProducer, Partitioner
@@ -67,6 +67,19 @@ def test_kafka_pythons_partitioner_as_a_custom_one(broker: EmbeddedBroker, make:
         key = b"key-%d" % n
         assert theirs.send("t", b"v", key=key).topic_partition == ours.send("t", b"v", key=key).topic_partition
     assert {theirs.send("t", b"v").get(TIMEOUT_S).partition for _ in range(100)} == {0, 1, 2, 3}
+
+
+def test_kafka_pythons_sticky_one_is_told_of_new_batches(start_broker: StartBroker, make: Make) -> None:
+    """KIP-480, as kafka-python does it: before a keyless record would begin a batch."""
+    producer = make(start_broker(topics={"t": 8}), partitioner=StickyPartitioner(), linger_ms=60_000)
+    assert len({*placed(producer, 50)}) == 1
+    visited = set()
+    for _ in range(60):
+        visited.add(placed(producer, 1)[0])
+        producer.flush(TIMEOUT_S)
+    assert len(visited) == 8
+    first, second = (producer.send("t", b"v", key=b"key").topic_partition[1] for _ in range(2))
+    assert first == second
 
 
 def test_keys_hash_over_partitions_without_a_leader_too(start_broker: StartBroker, make: Make) -> None:

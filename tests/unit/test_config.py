@@ -14,6 +14,7 @@ from typing import Any
 import kafka
 import pytest
 
+from pykafka_fast import KafkaProducer
 from pykafka_fast.config import OPTIONS, ProducerConfig, describe, parse_bootstrap, resolve
 from pykafka_fast.errors import InvalidConfigError, KafkaConfigurationError, UnrecognizedConfigError
 from pykafka_fast.option import FOREVER_MS
@@ -355,3 +356,8 @@ def test_the_documentation_lists_every_option() -> None:
     assert "| api_version | `(2, 8)`, `'2.8'`, `'auto'` or None | `None` | Below (0, 11) turns idempotence off" in page
     for line in page.splitlines()[:40]:
         assert line.replace("\\|", "").count("|") == 5
+
+
+def test_the_defaults_can_be_given() -> None:
+    assert resolve(KafkaProducer.DEFAULT_CONFIG).as_dict().keys() == resolve({}).as_dict().keys()
+    KafkaProducer(**KafkaProducer.DEFAULT_CONFIG).close()

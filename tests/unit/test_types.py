@@ -101,7 +101,7 @@ def test_a_record_has_what_it_was_given() -> None:
 @pytest.mark.parametrize(("arguments", "error", "says"), [
     ({"topic": None}, TypeError, "topic must be a str, not NoneType"),
     ({"topic": b"t"}, TypeError, "bytes"),
-    ({"partition": -1}, ValueError, "partition must not be negative, and is -1"),
+    ({"partition": -1}, ValueError, "partition=-1 must be from 0 to 2147483647"),
     ({"partition": 1.0}, TypeError, "partition must be an int or None, not float"),
     ({"partition": True}, TypeError, "bool"),
     ({"timestamp": -1}, ValueError, "timestamp"),
