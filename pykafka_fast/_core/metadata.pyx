@@ -108,7 +108,9 @@ cdef RecordMetadata metadata_in(pkf_batch *batch):
 @cython.final
 @cython.freelist(256)
 cdef class RecordMetadata:
-    """Where a record went: kafka-python's named tuple of nine fields, its values computed when they are read.
+    """Where a record went: the nine fields of kafka-python's named tuple, computed when they are read.
+
+    It is no tuple, but unpacks, indexes, compares and hashes as one.
 
     offset is -1 when unknown (acks=0, a recognised duplicate, a failure); timestamp is the broker's under
     LogAppendTime, else the record's, in ms, -1 on failure; sizes are in bytes, -1 for what is absent.

@@ -45,7 +45,8 @@ class ProducerBase:
 
         topic (str; or a ProducerRecord as the only positional argument), value and key (bytes-like or None, or what the
         serializers take), headers (list of (str, bytes or None)), partition (int >= 0; None: the partitioner chooses),
-        timestamp_ms (int >= 0 since the epoch; None: now), on_delivery (called as on_delivery(metadata, exception)).
+        timestamp_ms (int >= 0 since the epoch; None: now), on_delivery (called as on_delivery(metadata, exception), on
+        the delivery thread, or before send() returns for a record that it refuses).
 
         Returns a RecordFuture. Time-outs, records too large, invalid or unauthorized topics and exhausted memory fail
         the future; a closed or broken producer, wrong types and errors of serializers and partitioners are raised.
