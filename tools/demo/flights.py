@@ -62,7 +62,7 @@ def value(name: str, text: str) -> str | int | float | None:
         return text
     if text in ("NA", ""):
         return None
-    return float(text) if "." in text else int(text)
+    return int(text) if text.removeprefix("-").isdigit() else float(text)  # a thousand is written as 1e3
 
 
 def cached(name: str) -> Path:
