@@ -15,7 +15,7 @@ from ._core.column import Column, HeaderLists, Numbers, Objects
 from ._core.producer_base import NEED_METADATA
 from ._core.range import RangeFuture, RangeMetadata, empty_range
 from .errors import KafkaError
-from .types import check_topic
+from .types import PARTITION_MAX, TIMESTAMP_MAX, check_topic, whole
 
 if TYPE_CHECKING:
     from ._core.accumulator import Topic
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .lifecycle import Lifecycle
 
 _ROWS_MAX = 2**31 - 1
-_PARTITION_MAX = 2**31 - 1
-_TIMESTAMP_MAX = 2**63 - 1
 
 
 class Producer(Protocol):
@@ -106,18 +104,14 @@ def _headers(headers: Any) -> tuple[Any, list[Any] | None]:
 def _partition(partition: Any) -> int | Numbers | None:
     if partition is None:
         return None
-    if isinstance(partition, bool):
-        raise TypeError("partition must be an int, a column of them, or None, not bool")
     if hasattr(partition, "__index__") and not hasattr(partition, "__len__"):
-        if not 0 <= partition.__index__() <= _PARTITION_MAX:
-            raise ValueError(f"partition={partition} must be from 0 to {_PARTITION_MAX}")
-        return int(partition.__index__())
+        return whole("partition", partition, PARTITION_MAX)
     if is_arrow(partition):
         numbers = arrow_numbers(partition, "partition", False)
-        numbers.check(_PARTITION_MAX)
+        numbers.check(PARTITION_MAX)
         return numbers
     rows = _sequence(partition, "partition")
-    return Numbers("partition", len(rows)).fill(rows, _PARTITION_MAX)
+    return Numbers("partition", len(rows)).fill(rows, PARTITION_MAX)
 
 
 def _timestamps(timestamps_ms: Any) -> Numbers | None:
@@ -126,7 +120,7 @@ def _timestamps(timestamps_ms: Any) -> Numbers | None:
     if is_arrow(timestamps_ms):
         return arrow_numbers(timestamps_ms, "timestamps_ms", True)
     rows = _sequence(timestamps_ms, "timestamps_ms")
-    return Numbers("timestamps_ms", len(rows)).fill(rows, _TIMESTAMP_MAX)
+    return Numbers("timestamps_ms", len(rows)).fill(rows, TIMESTAMP_MAX)
 
 
 # ---- sending --------------------------------------------------------------------------------------------------------

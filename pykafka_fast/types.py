@@ -12,7 +12,8 @@ from .errors import IllegalStateError, InvalidTopicError, KafkaError
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison
 
-#: What a serialized key, value or header value may be; anything else that is contiguous works too.
+#: What a serialized key, value or header value may be. Keys and values may be other contiguous buffers of single bytes,
+#: too; a memoryview of numbers is sent as they lie in memory.
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 #: One header: its key, and its value or None.
 Header: TypeAlias = tuple[str, BytesLike | None]
@@ -23,6 +24,12 @@ AnyHeaders: TypeAlias = HeaderList | list[tuple[str, bytes]] | list[tuple[str, b
 #: ``on_delivery(metadata, exception)``; one of the two says how it went, and metadata is never None.
 DeliveryCallback: TypeAlias = Callable[[Any, KafkaError | None], object]
 
+#: Level, option and value, as ``socket.setsockopt`` takes them.
+SocketOption: TypeAlias = tuple[int, int, int | bytes]
+
+#: The largest partition and the latest timestamp (milliseconds since 1970-01-01 UTC) that the protocol has room for.
+PARTITION_MAX = 2**31 - 1
+TIMESTAMP_MAX = 2**63 - 1
 
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -167,11 +174,11 @@ class ProducerRecord:
         if not isinstance(topic, str):
             raise TypeError(f"topic must be a str, not {type(topic).__name__}")
         self.topic = str.__str__(topic)  # of a subclass, a plain one
-        self.partition = None if partition is None else _whole("partition", partition, 2**31 - 1)
+        self.partition = None if partition is None else whole("partition", partition, PARTITION_MAX)
         self.headers = Headers() if headers is None else Headers(_check_headers(headers))
         self.key = key
         self.value = value
-        self.timestamp = None if timestamp is None else _whole("timestamp", timestamp, 2**63 - 1)
+        self.timestamp = None if timestamp is None else whole("timestamp", timestamp, TIMESTAMP_MAX)
 
     def freeze(self) -> None:
         """Refuse changes of the headers from now on; the producer calls it when it has chosen the partition."""
@@ -201,14 +208,19 @@ def check_topic(topic: str) -> None:
             f"{topic[:300]!r} is not a topic name: 1 to 249 of a-z A-Z 0-9 . _ - are allowed, '.' and '..' are not")
 
 
-def _whole(name: str, number: Any, most: int) -> int:
-    """An int, or what stands for one as numpy's do."""
+def whole(what: str, number: Any, most: int) -> int:
+    """``number`` as an int, be it one or what stands for one as numpy's do.
+
+    Raises:
+        TypeError: it is no whole number, or it is a bool.
+        ValueError: it is not from 0 to ``most``.
+    """
     if isinstance(number, bool) or not hasattr(number, "__index__"):
-        raise TypeError(f"{name} must be an int or None, not {type(number).__name__}")
-    whole = int(number.__index__())
-    if not 0 <= whole <= most:
-        raise ValueError(f"{name}={whole} must be from 0 to {most}")
-    return whole
+        raise TypeError(f"{what} must be an int or None, not {type(number).__name__}")
+    found = int(number.__index__())
+    if not 0 <= found <= most:
+        raise ValueError(f"{what}={found} must be from 0 to {most}")
+    return found
 
 
 def _check_headers(headers: Iterable[Header]) -> list[Header]:

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from pykafka_fast._core.csrc cimport pkf_header, pkf_span
 from pykafka_fast._core.csrc_bulk cimport PKF_COLUMN_NONE, PKF_COLUMN_SPANS, pkf_column, pkf_header_list
-from pykafka_fast._core.gather cimport gather_bytes, gather_header, pairs_of
+from pykafka_fast._core.gather cimport gather_bytes, gather_header, gather_number, pairs_of
 
 cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
@@ -127,11 +127,12 @@ cdef object blaming(Py_ssize_t row, error):
     return blamed
 
 
-cdef object refusal(Py_ssize_t row, kind, what):
-    """Of a column that is read before any row is taken."""
-    error = blaming(row, kind(f"{what}; no row was taken"))
-    error.taken = None
-    return error
+cdef object refusal(Py_ssize_t row, error):
+    """The same, of a column that is read before any row is taken."""
+    blamed = blaming(row, error)
+    blamed.args = (f"{blamed}; no row was taken",)
+    blamed.taken = None
+    return blamed
 
 
 # ---- numbers --------------------------------------------------------------------------------------------------------
@@ -156,19 +157,14 @@ cdef class Numbers:
         """That of a row, or None."""
         return self.c[row] if self.c[row] >= 0 else None
 
-    def fill(self, numbers, most):
+    def fill(self, numbers, int64_t most):
         """From a sequence of int (or what can stand for one) and None."""
         cdef Py_ssize_t row = 0
         for number in numbers:
-            if number is None:
-                self.c[row] = -1
-            else:
-                if isinstance(number, bool) or not hasattr(number, "__index__"):
-                    raise refusal(row, TypeError, f"{self.what} must be an int or None, not {type(number).__name__}")
-                number = number.__index__()
-                if not 0 <= number <= most:
-                    self.refuse(row, number)
-                self.c[row] = number
+            try:
+                self.c[row] = -1 if number is None else gather_number(number, self.what, most)
+            except (TypeError, ValueError) as error:
+                raise refusal(row, error) from None
             row += 1
         return self
 
@@ -180,7 +176,7 @@ cdef class Numbers:
                 self.refuse(row, self.c[row])
 
     cdef int refuse(self, Py_ssize_t row, number) except -1:
-        raise refusal(row, ValueError, f"{self.what} is {number}, which is out of range")
+        raise refusal(row, ValueError(f"{self.what} is {number}, which is out of range"))
 
 
 # ---- headers --------------------------------------------------------------------------------------------------------

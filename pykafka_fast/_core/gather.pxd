@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from libc.stdint cimport int64_t
+
 from pykafka_fast._core.csrc cimport pkf_append, pkf_header, pkf_span
 
 
@@ -12,6 +14,7 @@ cdef struct Gathered:
     bint value_viewed
 
 
+cdef int64_t gather_number(object number, str what, int64_t most) except? -1
 cdef int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1
 cdef tuple pairs_of(object headers)
 cdef int gather_header(object pair, pkf_header *header) except -1

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The caller's keys, values and headers as spans, without copying; let_go() closes what was opened."""
+"""The caller's keys, values and headers as spans, without copying; let_go() closes what was opened. And numbers."""
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.list cimport PyList_Check
 from cpython.ref cimport PyObject
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport strpbrk
 
 from pykafka_fast._core.csrc cimport pkf_header, pkf_span
+from pykafka_fast.types import whole
 
 cdef extern from "Python.h":
+    bint PyLong_CheckExact(object o)
+    long long PyLong_AsLongLongAndOverflow(object number, int *overflow)
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bint PyUnicode_Check(object o)
     bint PyTuple_Check(object o)
@@ -24,6 +27,17 @@ cdef enum:
 
 # An empty bytes-like still needs an address: a span without one is null.
 cdef const uint8_t *EMPTY = <const uint8_t *> b""
+
+
+cdef int64_t gather_number(object number, str what, int64_t most) except? -1:
+    """A partition or a timestamp: a whole number from 0 to `most`."""
+    cdef int overflow = 0
+    cdef int64_t found
+    if PyLong_CheckExact(number):
+        found = PyLong_AsLongLongAndOverflow(number, &overflow)
+        if overflow == 0 and 0 <= found <= most:
+            return found
+    return whole(what, number, most)
 
 
 cdef int gather_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint *viewed) except -1:

@@ -43,8 +43,9 @@ from pykafka_fast._core.csrc cimport (
     pkf_workers_pool_wait,
 )
 from pykafka_fast._core.future cimport RecordFuture, expect_look, new_future
-from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
+from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, gather_number, let_go, pairs_of
 from pykafka_fast.errors import ProducerForkedError
+from pykafka_fast.types import PARTITION_MAX, TIMESTAMP_MAX
 
 cdef extern from "Python.h":
     bint PyCallable_Check(object o)
@@ -58,6 +59,8 @@ NO_HEADERS = PKF_E_UNSUPPORTED
 
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef size_t LARGE = 65536           # from here on a copy is worth giving the GIL up
+cdef int64_t PARTITION_LAST = PARTITION_MAX
+cdef int64_t TIMESTAMP_LAST = TIMESTAMP_MAX
 
 
 # ---- move -----------------------------------------------------------------------------------------------------------
@@ -158,24 +161,6 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
 
 
 # ---- the base class -------------------------------------------------------------------------------------------------
-
-cdef int32_t partition_of(object partition) except? -99:
-    return <int32_t> whole(partition, "partition", 0x7fffffff)
-
-
-cdef int64_t timestamp_of(object timestamp_ms) except? -99:
-    return <int64_t> whole(timestamp_ms, "timestamp_ms", 0x7fffffffffffffff)
-
-
-cdef object whole(object number, str name, most):
-    """An int, or what stands for one as numpy's do."""
-    if isinstance(number, bool) or not hasattr(number, "__index__"):
-        raise TypeError(f"{name} must be an int or None, not {type(number).__name__}")
-    number = number.__index__()
-    if not 0 <= number <= most:
-        raise ValueError(f"{name}={number} must be from 0 to {most}")
-    return number
-
 
 cdef class ProducerBase:
     """What KafkaProducer inherits: send(), whose fast path is one C call that appends and returns a future.
@@ -378,8 +363,11 @@ cdef object append_record(
     g.key_viewed = g.value_viewed = False
     begin(&g.append, handle, future)
     try:
-        g.append.partition = -1 if partition is None else partition_of(partition)
-        g.append.timestamp = pkf_ms_clock_read(&self._clock) if timestamp_ms is None else timestamp_of(timestamp_ms)
+        g.append.partition = (
+            -1 if partition is None else <int32_t> gather_number(partition, "partition", PARTITION_LAST))
+        g.append.timestamp = (
+            pkf_ms_clock_read(&self._clock) if timestamp_ms is None
+            else gather_number(timestamp_ms, "timestamp_ms", TIMESTAMP_LAST))
         gather_bytes(key, "key", &g.append.key, &g.key_view, &g.key_viewed)
         gather_bytes(value, "value", &g.append.value, &g.value_view, &g.value_viewed)
         if headers is not None:

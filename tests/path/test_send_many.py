@@ -363,6 +363,20 @@ def test_what_the_user_has_configured_runs(column: Callable[[list[str]], Any], b
     assert marker.acknowledged == 30
 
 
+@pytest.mark.parametrize("beside", [
+    {"key_serializer": bytes.upper}, {"interceptors": [ProducerInterceptor()]},
+    {"partitioner": lambda key, everything, available: everything[0]}, {},
+], ids=["a key serializer", "an interceptor", "a partitioner", "nothing"])  # fmt: skip
+@pytest.mark.parametrize("column", [pyarrow.array, lambda rows: arrow.views([it.encode() for it in rows], b"vu")])
+def test_text_of_arrow_is_bytes_where_no_serializer_wants_it(
+    column: Callable[[list[str]], Any], beside: dict[str, Any], broker: EmbeddedBroker, make: Make
+) -> None:
+    values = [f"välue {i}" for i in range(20)]
+    make(broker, **beside).send_many("t", column(values), [b"key"] * 20).get(TIMEOUT_S)
+    stored = [record.value for partition in range(4) for record in broker.records("t", partition)]
+    assert stored == [it.encode() for it in values]
+
+
 def test_the_transaction_manager_is_told(broker: EmbeddedBroker, make: Make) -> None:
     class Manager:
         told: list[Any] = []  # noqa: RUF012

@@ -18,6 +18,7 @@ import numpy
 import pyarrow
 import pytest
 
+import pykafka_fast.bulk
 from pykafka_fast.errors import (
     BufferExhaustedError,
     InvalidTopicError,
@@ -64,14 +65,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[BaseException], str]] = {
     "header list": ({"values": V, "headers": [[]] * 6 + [{}] * 4}, TypeError, "row 6: headers must be a list.*no row"),
     "header": ({"values": V, "headers": [("a", b""), ("b", 5)]}, TypeError, "header's value must be bytes or None"),
     "row's header": ({"values": V, "headers": [[("a", b"")]] * 9 + [[(1, b"")]]}, TypeError, "row 9: .*must be str"),
-    "partition": ({"values": V, "partition": [0] * 9 + [-3]}, ValueError, "row 9: partition is -3"),
-    "large partition": ({"values": V, "partition": [0] * 9 + [2**31]}, ValueError, "row 9: partition is 2147"),
+    "partition": ({"values": V, "partition": [0] * 9 + [-3]}, ValueError, "row 9: partition=-3 must be from 0"),
+    "large partition": ({"values": V, "partition": [0] * 9 + [2**31]}, ValueError, "row 9: partition=2147"),
     "partition's type": ({"values": V, "partition": [0] * 3 + [True] * 7}, TypeError, "row 3: partition must be"),
     "one partition": ({"values": V, "partition": -1}, ValueError, "partition=-1"),
     "bool partition": ({"values": V, "partition": True}, TypeError, "partition must be"),
     "Arrow partition": ({"values": V, "partition": arrow.numbers([0] * 5 + [-1] * 5, b"i")}, ValueError, "row 5: .*-1"),
     "wide partition": ({"values": V, "partition": arrow.numbers([0] * 5 + [2**31] * 5)}, ValueError, "row 5: .*2147"),
-    "timestamp": ({"values": V, "timestamps_ms": [1] * 9 + [-1]}, ValueError, "row 9: timestamps_ms is -1"),
+    "timestamp": ({"values": V, "timestamps_ms": [1] * 9 + [-1]}, ValueError, "row 9: timestamps_ms=-1"),
     "timestamp's type": ({"values": V, "timestamps_ms": [1.5] * 10}, TypeError, "row 0: timestamps_ms must be"),
     "Arrow time": ({"values": V, "timestamps_ms": arrow.numbers([1] * 9 + [-5], b"tsm:")}, ValueError, "row 9: .*-5"),
     "far time": ({"values": V, "timestamps_ms": arrow.numbers([2**60] * 10, b"tss:")}, ValueError, "row 0: .*1152"),
@@ -234,6 +235,21 @@ def test_a_serializer_that_fails(broker: EmbeddedBroker, make: Make) -> None:
         producer.send_many("t", ["a", "b", "ä", "c"], partition=0)
     assert (failed.value.row, len(failed.value.taken)) == (2, 2)  # type: ignore[union-attr]
     assert [it.offset for it in failed.value.taken.get(TIMEOUT_S)] == [0, 1]  # type: ignore[union-attr]
+
+
+def test_an_interrupt_in_the_last_step(broker: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows are taken by then, and whoever catches the interrupt is told."""
+
+    class Interrupted(pykafka_fast.bulk.Bulk):
+        def end(self) -> None:
+            super().end()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pykafka_fast.bulk, "Bulk", Interrupted)
+    producer = make(broker)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        producer.send_many("t", V, partition=0)
+    assert [it.offset for it in interrupted.value.taken.get(TIMEOUT_S)] == [*range(10)]  # type: ignore[attr-defined]
 
 
 def test_caller_may_change_what_was_sent(broker: EmbeddedBroker, make: Make) -> None:
