@@ -406,7 +406,12 @@ pkf_status pkf_codec_describe(pkf_codec codec, pkf_codec_levels *levels) {
 }
 
 bool pkf_codec_is_quick(pkf_codec codec, int32_t level) {
-    return (codec != PKF_ZSTD && codec != PKF_LZ4) || level < 10;
+    switch (codec) {
+    case PKF_ZSTD: return level <= 9;
+    case PKF_GZIP: // -1 is 6
+    case PKF_LZ4: return level <= 6;
+    default: return true;
+    }
 }
 
 size_t pkf_codec_bound(pkf_codec codec, size_t size) {

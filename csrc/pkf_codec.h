@@ -26,8 +26,8 @@ typedef struct pkf_codec_levels {
 } pkf_codec_levels;
 PKF_MUST_USE pkf_status pkf_codec_describe(pkf_codec codec, pkf_codec_levels *levels);
 
-// Whether 1024 bytes take tens of microseconds at most, whatever they are. The levels above take up to fifty times as
-// long for one content as for another.
+// Whether 1024 bytes take a tenth of a millisecond or so at most, whatever they are. The levels above take up to several
+// hundred times as long for one content (few different bytes at random, as of a genome) as for another.
 bool pkf_codec_is_quick(pkf_codec codec, int32_t level);
 
 // Bytes that `size` bytes take at most when they are compressed, whatever they are.

@@ -15,6 +15,7 @@ from . import compression
 from .errors import KafkaConfigurationError, UnrecognizedConfigError
 from .option import INT32_MAX, Option, parse_bootstrap
 from .options import OPTIONS
+from .types import SocketOption
 
 __all__ = ["OPTIONS", "ProducerConfig", "describe", "parse_bootstrap", "resolve"]
 
@@ -82,7 +83,7 @@ class ProducerConfig:
     receive_message_max_bytes: int
     send_buffer_bytes: int | None
     receive_buffer_bytes: int | None
-    socket_options: list[tuple[int, int, int | bytes]]
+    socket_options: list[SocketOption]
     metrics_enabled: bool
     metrics_num_samples: int
     metrics_sample_window_ms: int

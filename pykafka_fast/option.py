@@ -12,7 +12,7 @@ from typing import Any
 
 from .compression import CODECS, check_level
 from .errors import InvalidConfigError, InvalidTopicError
-from .types import check_topic
+from .types import SocketOption, check_topic
 
 INT32_MAX = 2**31 - 1
 #: Longer times, infinity included, are treated as this one: about 31 years, safe to count in nanoseconds.
@@ -284,7 +284,7 @@ def plugs(wanted: str, *methods: str) -> Kind:
 def socket_options() -> Kind:
     """What ``socket.setsockopt`` takes: tuples of level, option and value."""
 
-    def convert(value: Any) -> list[tuple[int, int, int | bytes]]:
+    def convert(value: Any) -> list[SocketOption]:
         wanted = "a list of (level, option, value) tuples as socket.setsockopt takes them, of int, int and int or bytes"
         if value is None:
             return []

@@ -224,7 +224,8 @@ class KafkaProducer(ProducerBase):
             return None if chosen < 0 else chosen
         cluster = self._lifecycle.metadata.snapshot
         partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
-        if self._on_new_batch is not None and key is None and not handle.is_open(partition):  # KIP-480
+        if (self._on_new_batch is not None and key is None and partition < handle.partition_count
+                and not handle.is_open(partition)):  # KIP-480
             self._on_new_batch(record.topic, cluster, partition)
             partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
         if partition >= handle.partition_count:
@@ -346,6 +347,7 @@ class KafkaProducer(ProducerBase):
                 compressing at that moment is waited for in any case.
 
         Raises:
+            TypeError: not a number.
             ValueError: negative, or not a number of seconds that can be waited for.
         """
         check_close_timeout(timeout)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+from .types import SocketOption
+
 
 class ProducerOptions(TypedDict, total=False):
     """Keyword arguments of ``KafkaProducer``; :func:`pykafka_fast.config.describe` explains them."""
@@ -60,7 +62,7 @@ class ProducerOptions(TypedDict, total=False):
     receive_message_max_bytes: int
     send_buffer_bytes: int | None
     receive_buffer_bytes: int | None
-    socket_options: Sequence[tuple[int, int, int | bytes]]
+    socket_options: Sequence[SocketOption]
     metrics_enabled: bool
     metrics_num_samples: int
     metrics_sample_window_ms: int

@@ -27,8 +27,8 @@ def test_ruff(root: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_mypy(root: Path) -> None:
-    """Strict, on the package and on what drives the brokers."""
-    run(root, sys.executable, "-m", "mypy", "pykafka_fast", "tools")
+    """Strict, on the package, on what drives the brokers, and on a user's program."""
+    run(root, sys.executable, "-m", "mypy", "pykafka_fast", "tools", "tests/typed_user.py")
 
 
 def test_cython_lint(root: Path) -> None:

@@ -21,7 +21,6 @@ from benchmarks.compare.result import EntryResult, ScenarioResult, TargetResult
 from benchmarks.compare.scenario import Entry, Scenario, Target
 
 ROOT = Path(__file__).parents[2]
-REHEARSAL = -1
 QUICK_SECONDS, QUICK_WARMUP = 0.2, 0.05
 QUICK_TOPICS, QUICK_PARTITIONS = 5, 100
 ADDED = ("acknowledged", "sent_total", "rate", "megabytes", "cpu_percent", "peak_rss", "peak_over_start")
@@ -47,13 +46,14 @@ def run_scenario(
     ]
     broker.set_round_trip(scenario.round_trip_ms)
     try:
-        for number in range(0 if quick or broker.kind == "mock" else REHEARSAL, runs):
+        rehearsals = 0 if quick or broker.kind == "mock" else 1
+        for number in range(-rehearsals, runs):
             for turn in range(len(entries)):
                 index = (turn + number) % len(entries)
                 outcome = result.entries[index]
                 try:
                     figures = run_entry(scenario, entries[index], broker, quick)
-                    if number != REHEARSAL:
+                    if number >= 0:
                         outcome.runs.append(figures)
                     say(f"{scenario.name} {number + 1}/{runs} {outcome.label}: {figures[scenario.metric]:,.6g}")
                 except RunFailed as error:

@@ -2,11 +2,12 @@
 """The comparison itself, in its quick form: it runs, it counts, and it refuses to report what was not delivered."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import plot, report
+from benchmarks.compare import plot, report, runner
 from benchmarks.compare.broker import Broker, Mock
 from benchmarks.compare.cli import chosen, known, matching
 from benchmarks.compare.result import Comparison, EntryResult, ScenarioResult
@@ -93,6 +94,25 @@ def test_a_refused_batch_fails_the_run(entry: Entry, message: str, mock_broker: 
     with pytest.raises(RunFailed, match=message):
         run_entry(THROUGHPUT_100, entry, mock_broker, quick=True)
     mock_broker.cluster.clear_request_errors(PRODUCE)
+
+
+@pytest.mark.parametrize(("kind", "rehearsals"), [("mock", 0), ("kafka", 1), ("kafka3", 1)])
+def test_real_kafka_is_warmed_up_by_every_entry(
+    kind: str, rehearsals: int, mock_broker: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def run(scenario: object, entry: Entry, *rest: object) -> dict[str, float]:
+        ran.append(entry.label)
+        return {THROUGHPUT_100.metric: float(len(ran))}
+
+    monkeypatch.setattr(runner, "run_entry", run)
+    monkeypatch.setattr(mock_broker, "kind", kind)
+    entries = THROUGHPUT_100.entries[:3]
+    result = run_scenario(THROUGHPUT_100, list(entries), mock_broker, 2, False, print)
+    assert Counter(ran) == dict.fromkeys((entry.label for entry in entries), 2 + rehearsals)
+    for entry in result.entries:
+        assert [run[THROUGHPUT_100.metric] > 3 * rehearsals for run in entry.runs] == [True, True]
 
 
 def test_targets_compare_medians() -> None:

@@ -6,12 +6,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-__all__ = ["ConnectionOptions", "SocketOption"]
+from ..types import SocketOption
 
-SocketOption: TypeAlias = tuple[int, int, int | bytes]
-"""Level, name and value for ``setsockopt``."""
+__all__ = ["ConnectionOptions"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,9 +212,13 @@ static void guests_leave_high_levels_alone(void) {
         int32_t level;
         int taken;
     } cases[] = {{PKF_ZSTD, 3, GUEST_BATCHES},
-                 {PKF_GZIP, 9, GUEST_BATCHES},
+                 {PKF_GZIP, -1, GUEST_BATCHES},
+                 {PKF_GZIP, 6, GUEST_BATCHES},
+                 {PKF_LZ4, 6, GUEST_BATCHES},
                  {PKF_SNAPPY, 0, GUEST_BATCHES},
-                 {PKF_ZSTD, 19, 0},
+                 {PKF_ZSTD, 10, 0},
+                 {PKF_GZIP, 7, 0},
+                 {PKF_LZ4, 7, 0},
                  {PKF_LZ4, 12, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pkf_slot slots[GUEST_BATCHES];

@@ -82,6 +82,25 @@ def test_kafka_pythons_sticky_one_is_told_of_new_batches(start_broker: StartBrok
     assert first == second
 
 
+@pytest.mark.parametrize("chosen", [8, 2**31, 2**70])
+def test_a_sticky_one_that_chooses_what_there_is_not(chosen: int, start_broker: StartBroker, make: Make) -> None:
+    class Sticky:
+        told = 0
+
+        def __call__(self, key: Any, everything: Any, available: Any) -> int:
+            return chosen
+
+        def on_new_batch(self, topic: str, cluster: Any, partition: int) -> None:
+            self.told += 1
+
+    sticky = Sticky()
+    producer = make(start_broker(topics={"t": 8}), partitioner=sticky)
+    with pytest.raises(ValueError, match=f"partition {chosen} of topic 't', which has 8"):
+        producer.send("t", b"v")
+    assert sticky.told == 0
+    producer.send("t", b"v", partition=7).get(TIMEOUT_S)
+
+
 def test_keys_hash_over_partitions_without_a_leader_too(start_broker: StartBroker, make: Make) -> None:
     broker = start_broker(topics={"t": 100})
     for partition in range(50, 100):
