@@ -112,6 +112,10 @@ static void expect(pkf_bulk *bulk) {
     bulk->scattered = rows->partitions || rows->partition < 0;
 }
 
+static void place(pkf_bulk *bulk, int32_t from, int32_t to) {
+    for (int32_t i = from; i < to; i++) bulk->partitions[i] = partition_of(bulk, i);
+}
+
 static pkf_status load_block(pkf_bulk *bulk) {
     const pkf_rows *rows = &bulk->rows;
     int32_t count = smaller(PKF_BLOCK, rows->count - bulk->taken);
@@ -123,7 +127,7 @@ static pkf_status load_block(pkf_bulk *bulk) {
     pkf_column_read(&rows->values, bulk->taken, count, bulk->values);
     pkf_status status = note_sizes(bulk, count);
     if (status) return status;
-    for (int32_t i = 0; i < count; i++) bulk->partitions[i] = partition_of(bulk, i);
+    place(bulk, 0, count);
     bulk->block_last = bulk->taken + count;
     bulk->fetched = 0;
     return PKF_OK;
@@ -230,7 +234,11 @@ static void fetch_ahead(pkf_bulk *bulk) {
 static pkf_status hold(pkf_accum *accum, pkf_bulk *bulk) {
     int32_t i = bulk->taken - bulk->block_first, end = i + 1;
     pkf_partition *partition = choose(bulk, i);
-    if (partition == NULL) return PKF_NEED_METADATA;
+    if (partition == NULL) { // the topic may have become smaller: what was placed by key is placed anew
+        place(bulk, i, bulk->block_last - bulk->block_first);
+        bulk->partition = bulk->partitions[i];
+        return PKF_NEED_METADATA;
+    }
     fetch_ahead(bulk);
     bool plain = atomic_load_explicit(&accum->no_headers, memory_order_relaxed);
     if (plain && headers_of(&bulk->rows, bulk->taken)->count) return PKF_E_UNSUPPORTED;

@@ -21,10 +21,10 @@ static void prepare_locked(pkf_partition *partition, pkf_batch *batch) {
 }
 
 bool pkf_wire_must_pack(pkf_wire *wire, const pkf_conn *conn, pkf_partition *partition) {
-    if (!has_codec(wire, partition) || !takes_batches(conn)) return false;
+    if (!has_codec(wire, partition)) return false;
     pthread_mutex_lock(&partition->lock);
     pkf_batch *head = partition->head;
-    bool fresh = head && head->packing == PKF_PACKING_NONE;
+    bool fresh = head && head->packing == PKF_PACKING_NONE && takes_batches(conn);
     if (fresh) prepare_locked(partition, head);
     pthread_mutex_unlock(&partition->lock);
     if (fresh) pkf_workers_add(&wire->workers, head);

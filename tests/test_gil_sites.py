@@ -6,7 +6,7 @@ from pathlib import Path
 
 # file → lines that release the GIL.
 RELEASES: dict[str, int] = {
-    "accumulator.pyx": 2,  # waits of flush(): for outcomes, for callbacks
+    "accumulator.pyx": 3,  # waits of flush(): for outcomes, for callbacks; a look under a partition's lock
     "arrow.pyx": 1,  # the next array of a stream
     "bulk.pyx": 2,  # many rows: looking at them, taking them
     "codec.pyx": 2,  # there and back, of whole buffers

@@ -350,7 +350,10 @@ cdef class Topic:
 
     def is_open(self, int32_t partition):
         """Whether a record would join a batch there, rather than begin one."""
-        return pkf_topic_is_open(self.c, partition)
+        cdef bint is_open
+        with nogil:  # it waits for the partition's lock
+            is_open = pkf_topic_is_open(self.c, partition)
+        return is_open
 
     def set_batch_ceiling(self, size):
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

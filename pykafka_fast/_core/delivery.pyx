@@ -122,12 +122,18 @@ cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *a
     cdef pkf_batch *waiting
     cdef pkf_listener *following
     cdef Listener listener
+    cdef int status
     while attached != NULL:
         following = attached.next
         listener = <Listener> attached.object
         free(attached)
         waiting = held if held != NULL and listener.holds_up() else listener.undecided()
-        if waiting == NULL or pkf_accum_listen(accum, waiting, <void *> listener) != PKF_OK:
+        status = PKF_E_CLOSED
+        while waiting != NULL and status == PKF_E_CLOSED:
+            status = pkf_accum_listen(accum, waiting, <void *> listener)
+            if status == PKF_E_CLOSED:  # done in this moment; another may not be
+                waiting = listener.undecided()
+        if status != PKF_OK:
             Py_DECREF(listener)
             waiting = NULL
             deliver_listener(self, listener)

@@ -39,7 +39,7 @@ cdef RecordFuture new_future()
 cdef bint attach(Listener listener) except -1
 cdef object run_listener(Listener listener)
 cdef void complain() noexcept
-cdef object wake_loop(loop, list futures)
+cdef void wake_loop(loop, list futures) noexcept
 cdef double check_timeout(timeout) except? -1
 cdef int64_t slice_until(double deadline) except -1
 cdef bint undelivered(const pkf_batch *batch) noexcept

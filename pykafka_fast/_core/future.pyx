@@ -331,20 +331,24 @@ cdef RecordFuture listen(RecordFuture future, Listener listener):
 
 
 cdef bint attach(Listener listener) except -1:
-    cdef pkf_batch *batch = listener.attach_to()
-    if batch == NULL or pkf_batch_inherited(batch) or batch.accum == NULL:  # the last: failed from birth
-        return False
-    start = starters.get(<uintptr_t> batch.accum)
-    if start is not None:
-        start()
-    Py_INCREF(listener)
-    cdef int status = pkf_accum_listen(batch.accum, batch, <void *> listener)
-    if status == 0:
-        return True
-    Py_DECREF(listener)
-    if status != PKF_E_CLOSED:
-        check(status)
-    return False
+    cdef pkf_batch *batch
+    cdef int status
+    while True:
+        batch = listener.attach_to()
+        if batch == NULL or pkf_batch_inherited(batch) or batch.accum == NULL:  # the last: failed from birth
+            return False
+        start = starters.get(<uintptr_t> batch.accum)
+        if start is not None:
+            start()
+        Py_INCREF(listener)
+        status = pkf_accum_listen(batch.accum, batch, <void *> listener)
+        if status == 0:
+            return True
+        Py_DECREF(listener)
+        if status != PKF_E_CLOSED:
+            check(status)
+        if listener.undecided() == NULL:  # else the batch was done in this moment, or split, and another is not
+            return False
 
 
 cdef object run_listener(Listener listener):
@@ -397,8 +401,11 @@ def resolve_all(futures):
             future.set_result(None)
 
 
-cdef object wake_loop(loop, list futures):
+cdef void wake_loop(loop, list futures) noexcept:
+    """What a loop of the user's own raises, or the log, is no reason for others to wait for ever."""
     try:
         loop.call_soon_threadsafe(resolve_all, futures)
     except RuntimeError:  # the loop was closed; nobody waits in it any more
         logger.debug("an event loop was closed while %d of its records were being delivered", len(futures))
+    except BaseException:
+        logger.exception("%r did not take the outcomes of %d records that are awaited there", loop, len(futures))

@@ -27,6 +27,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_OK,
     pkf_accum,
     pkf_accum_append,
+    pkf_accum_force,
     pkf_accum_wait_budget,
     pkf_accum_wake,
     pkf_append,
@@ -152,11 +153,16 @@ cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) ex
 cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
     cdef int status = PKF_E_TIMEOUT
     cdef int64_t slice_ns = 1
-    while status == PKF_E_TIMEOUT and slice_ns > 0:
-        slice_ns = slice_until(deadline)
-        with nogil:
-            status = pkf_accum_wait_budget(accum, slice_ns)
-        serve_signals(accum)
+    pkf_accum_force(accum, 1)  # they may be those of records that linger
+    try:
+        while status == PKF_E_TIMEOUT and slice_ns > 0:
+            slice_ns = slice_until(deadline)
+            with nogil:
+                status = pkf_accum_wait_budget(accum, slice_ns)
+            serve_signals(accum)
+    finally:
+        if not accum.forked:
+            pkf_accum_force(accum, -1)
     return status
 
 

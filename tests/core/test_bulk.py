@@ -10,6 +10,7 @@ import pytest
 
 from pykafka_fast._core.bulk import Bulk
 from pykafka_fast._core.column import Column, HeaderLists, Numbers, Objects
+from pykafka_fast._core.producer_base import NEED_METADATA
 from pykafka_fast._core.range import RangeFuture, empty_range
 from tests.core.stage import Stage, accumulator
 
@@ -79,3 +80,22 @@ def test_columns_of_nothing() -> None:
     HeaderLists(None, None)
     with pytest.raises(TypeError):
         RangeFuture()
+
+
+def test_keys_are_placed_anew_when_the_topic_has_become_smaller() -> None:
+    """As those of send() are: nobody waits for a partition that is gone."""
+    buffers = accumulator(buffer_memory=1 << 13)
+    topic = buffers.topic("t")
+    topic.set_route([1] * 4)
+    rows = [b"%d" % row for row in range(200)]
+    bulk = Bulk(buffers, topic, Objects("value", (b"v" * 100,) * 200), Objects("key", tuple(rows)), None, None, 1, None,
+                0.05)
+    assert bulk.check() is None
+    assert bulk.append() == -4  # E_TIMEOUT: memory ran out
+    bulk.end()
+    topic.set_route([1])
+    assert bulk.append() == NEED_METADATA
+    assert bulk.partition == 0
+    bulk.append()
+    assert bulk.partition == 0
+    bulk.end()

@@ -207,6 +207,29 @@ static void a_compressed_batch_goes_to_a_broker_of_another_version(pkf_codec cod
     rig_close(&r);
 }
 
+// A worker has the batch since before the connection was there, and takes its time: nobody frames it meanwhile.
+static void not_while_a_worker_has_it(void) {
+    open_compressing_rig(false, 1, 1 << 20, PKF_GZIP);
+    r.wire->workers.count = 1;
+    r.wire->workers.guest.workers = &r.wire->workers;
+    rig_lead(&r, 0, 1);
+    rig_step(&r);
+    pkf_slot slot = rig_batch(&r, 0, "a value that a worker compresses at this moment");
+    rig_step(&r);
+    CHECK_INT(slot.batch->packing, PKF_PACKING_UNDER_WAY);
+    int peer = rig_connect(&r, 0, 2);
+    rig_step(&r);
+    CHECK_INT(slot.batch->packing, PKF_PACKING_UNDER_WAY);
+    CHECK(!slot.batch->in_request);
+    r.wire->workers.count = 0;
+    pkf_workers_stop(&r.wire->workers);
+    rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
+    rig_step(&r);
+    rig_forget(&slot);
+    close(peer);
+    rig_close(&r);
+}
+
 static void zstd_below_version_7(void) {
     for (int version = 0; version <= 7; version++) {
         open_compressing_rig(false, 1, 1 << 20, PKF_ZSTD);
@@ -324,6 +347,7 @@ int main(void) {
         a_compressed_batch_goes_to_a_broker_of_another_version((pkf_codec)codec, 12, 2);
         a_compressed_batch_goes_to_a_broker_of_another_version((pkf_codec)codec, 2, 12);
     }
+    not_while_a_worker_has_it();
     zstd_below_version_7();
     headers_that_were_appended_before_it_was_known();
     headers_once_it_is_known();
