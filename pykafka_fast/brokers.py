@@ -8,7 +8,6 @@ belongs to the wire from then on.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from ._core.wire import Wire
 from .cluster import Broker, ClusterSnapshot
 from .complaints import Complaints
 from .errors import KafkaConnectionError, KafkaError, UnsupportedVersionError
+from .log import get_logger
 from .net.backoff import ReconnectState
 from .net.connection import BrokerConnection
 from .net.link import Link, Network
@@ -23,7 +23,7 @@ from .protocol.api import ApiKey, negotiate
 
 __all__ = ["Brokers"]
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 FIRST_WITH_BATCHES = 3
 """The Produce version from which on records have headers and sequences; before, brokers take message sets."""

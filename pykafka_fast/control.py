@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from .brokers import Brokers
 from .cluster import MetadataChanges
 from .errors import KafkaError, KafkaProtocolError, UnsupportedVersionError, message_of
 from .idempotence import ProducerIdentity, Verdict
+from .log import get_logger
 from .metadata import NEVER, MetadataCache
 from .net.connection import BrokerConnection
 from .net.link import Network
@@ -19,7 +19,7 @@ from .protocol.metadata import MetadataRequest, MetadataResponse
 
 __all__ = ["Control"]
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class Control:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
@@ -11,8 +10,7 @@ from ._core.accumulator import Accumulator
 from ._core.delivery import Deliveries
 from ._core.future import forget_starter, set_starter
 from .interceptor import InterceptorChain
-
-logger = logging.getLogger(__name__)
+from .log import LogThread
 
 _IDLE_S = 3600.0
 _SLICE_S = 0.05
@@ -27,14 +25,17 @@ class DeliveryThread:
         accumulator: whose completed batches it takes.
         interceptors: told of every record, before its callback.
         name: of the thread.
+        log_thread: emits its log lines.
     """
 
-    def __init__(self, accumulator: Accumulator, interceptors: InterceptorChain, name: str) -> None:
+    def __init__(self, accumulator: Accumulator, interceptors: InterceptorChain, name: str,
+                 log_thread: LogThread) -> None:
         self._accumulator = accumulator
         self._deliveries = Deliveries(
             accumulator, interceptors.on_acknowledgement if interceptors.acknowledges else None)
         self._lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._name = name
+        self._log_thread = log_thread
         self._thread: threading.Thread | None = None
         set_starter(accumulator, self.ensure_started)
 
@@ -44,7 +45,8 @@ class DeliveryThread:
             return
         with self._lock:
             if self._thread is None:
-                thread = threading.Thread(target=_run, args=(self._deliveries,), name=self._name, daemon=True)
+                thread = threading.Thread(target=_run, args=(self._deliveries, self._log_thread), name=self._name,
+                                          daemon=True)
                 self._thread = thread
                 try:
                     thread.start()
@@ -72,7 +74,8 @@ class DeliveryThread:
         return True
 
 
-def _run(deliveries: Deliveries) -> None:
+def _run(deliveries: Deliveries, log_thread: LogThread) -> None:
+    log_thread.adopt()
     deliveries.adopt_thread()
     while deliveries.deliver(_IDLE_S):
         pass

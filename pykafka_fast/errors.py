@@ -8,7 +8,6 @@ An error travels through the C library as a number and a text. A number from -1 
 
 from __future__ import annotations
 
-import logging
 from enum import IntEnum, unique
 
 from .admin_errors import *  # noqa: F403
@@ -44,8 +43,9 @@ from .client_errors import (
 )
 from .kafka_error import *  # noqa: F403
 from .kafka_error import BrokerResponseError, KafkaError, kafka_errors
+from .log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: The name kafka-python 2.x used.
 CorruptRecordException = CorruptRecordError

@@ -24,8 +24,9 @@ from ._core.wire import Wire
 from .config import ProducerConfig
 from .counters import sample
 from .delivery import DeliveryThread
-from .errors import ClientCode, KafkaError, ProducerForkedError
+from .errors import ClientCode, KafkaError, KafkaTimeoutError, ProducerForkedError
 from .interceptor import InterceptorChain
+from .log import LogThread, forget_log_thread
 from .metrics import MetricsWindow
 from .sender import Sender
 from .version import __version__
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
 _PACE_MS = 0.1  # between two batches of a partition that are not full: costs up to that in latency; more gained no rate
 _SLICE_S = 0.05  # signals are served at least this often
+_LOG_S = 1.0  # what the last log lines may take; a handler may wait for the very thread that closes
 _FORCED_S = 5.0  # what ending the threads may take once everything has been failed
 
 
@@ -84,9 +86,12 @@ class Lifecycle:
             idle_timeout_ms=config.connections_max_idle_ms, patience_ms=max(config.linger_ms, _PATIENCE_MS),
             receive_max=config.receive_message_max_bytes, pace_ms=min(config.linger_ms, _PACE_MS),
             workers=config.compression_threads)
-        self._sender = Sender(config, self.accumulator, self._wire, software_version=__version__)
+        self._log_thread = LogThread(f"{config.client_id}-log")
+        self._sender = Sender(config, self.accumulator, self._wire, software_version=__version__,
+                              log_thread=self._log_thread)
         self.metadata: MetadataCache = self._sender.metadata
-        self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery")
+        self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery",
+                                       self._log_thread)
         self._metrics = MetricsWindow(config.metrics_num_samples, config.metrics_sample_window_ms)
         self._metrics_lock = threading.RLock()
         self._send_errors: Counter[str] = Counter()
@@ -114,6 +119,9 @@ class Lifecycle:
             deadline: in ``time.monotonic()``.
             check: called again and again while waiting; may raise.
         """
+        if self._sender.is_current():
+            raise KafkaTimeoutError(f"metadata of topic {topic!r} cannot be waited for on the producer's own thread, "
+                                    "on which a handler of its log lines sends")
         self._started = True
         self._sender.ensure_started()
 
@@ -123,6 +131,10 @@ class Lifecycle:
             check()
 
         self.metadata.wait_for_topic(topic, partition, int(deadline * 1e9), go_on)
+
+    def may_wait(self) -> bool:
+        """False on the thread that would have to end the wait."""
+        return not self._sender.is_current()
 
     def bootstrap_connected(self) -> bool:
         """Whether a broker is connected, or being connected to for the first time."""
@@ -182,6 +194,7 @@ class Lifecycle:
         try:
             if self._ended:
                 self.delivery.close(_seconds_until(deadline))  # an earlier close() may not have had the time
+                self._close_log(deadline)
             else:
                 self._end(deadline)
         finally:
@@ -207,11 +220,15 @@ class Lifecycle:
         if self._orphaned:  # by a signal handler, in one or the other: the rest is the parent's
             return
         self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
+        self._close_log(deadline)
         self._ended = True
         atexit.unregister(self._at_exit)
         self._close_plugins()
         if interrupted is not None:
             raise interrupted
+
+    def _close_log(self, deadline: float) -> None:
+        self._log_thread.close(min(_LOG_S, max(_LOG_S / 10, deadline - time.monotonic())))
 
     def _drain(self, deadline: float) -> None:
         """Send what is left; what has no outcome at the deadline fails."""
@@ -276,6 +293,7 @@ class Lifecycle:
         atexit.unregister(self._at_exit)
         self.delivery.close(0)
         self._sender.stop()
+        self._log_thread.close(0)
         self._ended = True
 
     def orphan(self) -> Any:
@@ -285,6 +303,7 @@ class Lifecycle:
             The producer, or None if it was collected. It needs another lifecycle.
         """
         _inherited.append(self)
+        forget_log_thread()
         self._orphaned = True
         atexit.unregister(self._at_exit)
         self.accumulator.orphan()

@@ -170,7 +170,7 @@ class KafkaProducer(ProducerBase):
     def _do_send(self, record: ProducerRecord, on_delivery: Callable[..., object] | None,
                  chosen: int = -1, serialized: bool = False) -> RecordFuture:
         """The eight steps of the specification. `chosen`: a partition that a first try of the fast path settled on."""
-        deadline = time.monotonic() + self._max_block_s
+        deadline = time.monotonic() + (self._max_block_s if self._lifecycle.may_wait() else 0)
         partition = record.partition
         try:
             self._check_usable()

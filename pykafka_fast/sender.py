@@ -10,11 +10,11 @@ for minutes::
 
 from __future__ import annotations
 
-import logging
 import selectors
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from ._core.accumulator import Accumulator
 from ._core.future import report_unseen
@@ -23,16 +23,9 @@ from .brokers import Brokers
 from .cluster import Broker, MetadataChanges
 from .config import ProducerConfig
 from .control import Control
-from .errors import (
-    ClientCode,
-    KafkaError,
-    SenderDiedError,
-    UnsupportedVersionError,
-    code_of,
-    exception_for,
-    message_of,
-)
+from .errors import ClientCode, KafkaError, SenderDiedError, UnsupportedVersionError, code_of, exception_for, message_of
 from .idempotence import NO_PRODUCER_ID, ProducerIdentity, Verdict
+from .log import LogThread, get_logger
 from .metadata import MetadataCache
 from .net.backoff import ExponentialBackoff
 from .net.link import Network
@@ -46,9 +39,10 @@ from .waiters import Latch
 
 __all__ = ["Sender"]
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 _WAIT_SLICE_S = 0.05
+_WAIT_MAX_S = 3600.0  # selectors take 24 days at most
 _E_CLOSED = -5  # pkf_status: the wire closed the connection of its own accord
 
 
@@ -62,6 +56,7 @@ class Sender:
         software_version: told to brokers.
         clock: monotonic nanoseconds.
         resolver: looks names up.
+        log_thread: emits the thread's log lines; None: the thread does.
 
     Attributes:
         metadata: what is known of the cluster.
@@ -77,11 +72,13 @@ class Sender:
         software_version: str = "unknown",
         clock: Callable[[], int] = time.monotonic_ns,
         resolver: Resolver | None = None,
+        log_thread: LogThread | None = None,
     ) -> None:
         self._config = config
         self._accumulator = accumulator
         self._wire = wire
         self._clock = clock
+        self._log_thread = log_thread
         self._wakeup = Wakeup()
         self._fatal: KafkaError | None = None
         self._said_plain = False
@@ -91,26 +88,15 @@ class Sender:
         self._resolver = resolver or Resolver(self.wake)
         self._network = self._make_network(software_version)
         self._brokers = Brokers(
-            self._network,
-            wire,
-            on_error=self._on_broker_error,
-            on_reached=self.metadata.note_connection_ready,
-            on_unsupported=self._on_produce_unsupported,
-            on_old=self._on_old_broker,
-            allow_headers=accumulator.allow_headers,
-        )
+            self._network, wire, on_error=self._on_broker_error, on_reached=self.metadata.note_connection_ready,
+            on_unsupported=self._on_produce_unsupported, on_old=self._on_old_broker,
+            allow_headers=accumulator.allow_headers)
         self._identity = ProducerIdentity(backoff.delay_ns)
         self._settlement = self._make_settlement(backoff)
         self._control = Control(
-            self._network,
-            self._brokers,
-            self.metadata,
-            self._identity,
-            allow_auto_create_topics=config.allow_auto_create_topics,
-            publish=self._routes.publish,
-            on_metadata=self._on_metadata,
-            on_verdict=self._on_verdict,
-        )
+            self._network, self._brokers, self.metadata, self._identity,
+            allow_auto_create_topics=config.allow_auto_create_topics, publish=self._routes.publish,
+            on_metadata=self._on_metadata, on_verdict=self._on_verdict)
         self._thread: threading.Thread | None = None
         self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._stopping = False
@@ -149,9 +135,8 @@ class Sender:
             self._resolver,
             ConnectionOptions.from_config(config.as_dict(), software_version),
             ExponentialBackoff(config.reconnect_backoff_ms, config.reconnect_backoff_max_ms),
-            ExponentialBackoff(
-                config.socket_connection_setup_timeout_ms, config.socket_connection_setup_timeout_max_ms
-            ),
+            ExponentialBackoff(config.socket_connection_setup_timeout_ms,
+                               config.socket_connection_setup_timeout_max_ms),
             canonical_names=config.client_dns_lookup == "resolve_canonical_bootstrap_servers_only",
             max_idle_ms=config.connections_max_idle_ms,
             clock=self._clock,
@@ -204,6 +189,10 @@ class Sender:
             except RuntimeError:  # not for Ctrl-C: the thread runs then
                 self._thread = None
                 raise
+
+    def is_current(self) -> bool:
+        """Whether the caller is this thread, so a handler of its log lines."""
+        return threading.current_thread() is self._thread
 
     def wake(self) -> None:
         """Have the thread look around now."""
@@ -272,12 +261,14 @@ class Sender:
     # The thread
 
     def _run(self) -> None:
+        if self._log_thread is not None:
+            self._log_thread.adopt()
         try:
             self._network.watch_reader(self._wire.fileno(), self._on_wire_readable)
             self._network.watch_reader(self._wakeup.fileno(), self._wakeup.clear)
             timeout = self._advance()
             while not self._stopping:
-                self._network.wait(timeout)
+                self._network.wait(timeout if timeout is None else min(timeout, _WAIT_MAX_S))
                 timeout = self._advance()
         except BaseException as error:
             self._die(error)
@@ -307,11 +298,15 @@ class Sender:
         with selectors.DefaultSelector() as selector:
             selector.register(self._wire.fileno(), selectors.EVENT_READ)
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
+            pending = True
             while not self._stopping:
-                selector.select()
+                selector.select(_WAIT_SLICE_S if pending else None)
                 self._wakeup.clear()
-                if self._wire.events():
-                    self._wire.abort(ClientCode.SENDER_DIED, message_of(died))
+                with suppress(MemoryError):  # the next slice tries again
+                    pending = bool(self._wire.events()) or pending
+                    if pending:
+                        self._wire.abort(ClientCode.SENDER_DIED, message_of(died))
+                        pending = False
 
     def _close_all(self) -> None:
         self._network.close()

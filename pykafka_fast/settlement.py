@@ -7,18 +7,18 @@ what metadata knows.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from ._core.wire import Event, ParkedBatch, Wire
 from .cluster import Broker, LeaderUpdate, MetadataChanges
 from .errors import InvalidRecordError, TopicAuthorizationFailedError
+from .log import get_logger
 from .metadata import MetadataCache
 from .retry import Action, Decision, decide, description, split_size
 
 __all__ = ["Settlement"]
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 NOT_LEADER_OR_FOLLOWER = 6
 FENCED_LEADER_EPOCH = 74

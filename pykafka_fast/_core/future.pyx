@@ -5,7 +5,6 @@ A future is a (batch, index) pair without anything the garbage collector must kn
 acknowledgement: metadata and exceptions are made from the batch when somebody asks.
 """
 
-import logging
 import sys
 import threading
 import time
@@ -46,9 +45,10 @@ from pykafka_fast._core.metadata cimport (
 from pykafka_fast._core.status cimport check
 
 from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
+from pykafka_fast.log import get_logger
 from pykafka_fast.types import TopicPartition
 
-logger = logging.getLogger("pykafka_fast.delivery")
+logger = get_logger("pykafka_fast.delivery")
 
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef object is_finalizing = sys.is_finalizing  # futures may outlive the names of this module

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import os
 
+from ..log import get_logger
 from ..protocol.api import api_name
 
 __all__ = ["ENVIRONMENT_VARIABLE", "WireDump"]
 
 ENVIRONMENT_VARIABLE = "PYKAFKA_FAST_WIRE_DUMP"
-_logger = logging.getLogger("pykafka_fast.wire")
+_LOGGER = "pykafka_fast.wire"
+_logger = get_logger(_LOGGER)
 
 
 class WireDump:
@@ -26,9 +28,10 @@ class WireDump:
     def __init__(self, enabled: bool | None = None) -> None:
         self.enabled = os.environ.get(ENVIRONMENT_VARIABLE, "0") not in ("", "0") if enabled is None else enabled
         if self.enabled:
-            _logger.setLevel(logging.DEBUG)
-            if not _logger.hasHandlers():
-                _logger.addHandler(logging.StreamHandler())
+            named = logging.getLogger(_LOGGER)
+            named.setLevel(logging.DEBUG)
+            if not named.hasHandlers():
+                named.addHandler(logging.StreamHandler())
 
     def sent(self, peer: str, api: int, version: int, correlation_id: int, message: object) -> None:
         """A request was queued for sending."""

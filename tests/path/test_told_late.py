@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callbacks and awaits that are attached in the very moment in which a batch is done: told once, and only at the end."""
+"""Callbacks and awaits attached in the very moment in which a batch is done: told once, and only at the end."""
 
 from __future__ import annotations
 
