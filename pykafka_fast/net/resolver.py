@@ -9,6 +9,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import KafkaConnectionError
@@ -16,6 +17,7 @@ from ..errors import KafkaConnectionError
 __all__ = ["Address", "Resolution", "Resolver"]
 
 _MAX_PORT = 65_535
+_PARTING_S = 0.1  # an idle thread ends at once; one in a look-up that hangs is not waited for
 
 
 class Address(NamedTuple):
@@ -50,7 +52,9 @@ class Resolver:
     """Looks names up without blocking the caller.
 
     ``resolve`` and ``run_callbacks`` belong to one thread, the sender. A name that is being looked up already is not
-    looked up twice, so a hanging name server costs one thread per name.
+    looked up twice, so a hanging name server costs one thread per name. One thread more stands by from the first
+    ``resolve`` on, for the look-ups that get none of their own: a system may be at its limit, and from Python 3.12 on
+    an interpreter that is ending, while its exit handlers still deliver, starts no thread any more.
 
     Args:
         wake: called, on any thread, when callbacks are ready to run; never after ``close``.
@@ -72,12 +76,14 @@ class Resolver:
         self._lock = threading.Lock()
         self._closed = False  # guarded by _lock, like the deque's relation to wake
         self._done: deque[tuple[_Key, Resolution]] = deque()
+        self._standby: threading.Thread | None = None
+        self._left_to_it: SimpleQueue[_Key | None] = SimpleQueue()
 
     def resolve(self, host: str, port: int, callback: ResolutionCallback, *, canonical: bool = False) -> None:
         """Look ``host`` up and pass the outcome to ``callback`` from a later ``run_callbacks``.
 
         Args:
-            host: a name or a literal address; literals take no thread.
+            host: a name or a literal address; literals are not looked up.
             port: goes into the socket addresses.
             callback: called exactly once, unless the resolver is closed before.
             canonical: give each address its canonical host name (``resolve_canonical_bootstrap_servers_only``).
@@ -87,6 +93,7 @@ class Resolver:
         callbacks.append(callback)
         if len(callbacks) > 1:
             return
+        standing_by = self._stands_by()
         if not 0 < port <= _MAX_PORT:  # getaddrinfo would cut it to 16 bits
             error = KafkaConnectionError(f"{host}:{port}: a port is a number from 1 to {_MAX_PORT}")
             self._post(key, Resolution(host, port, (), error))
@@ -95,7 +102,14 @@ class Resolver:
         if literal:
             self._post(key, Resolution(host, port, literal, None))
             return
-        threading.Thread(target=self._run, args=(key,), name=f"pykafka_fast-resolve-{host}", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(key,), name=f"pykafka_fast-resolve-{host}", daemon=True).start()
+        except RuntimeError as refusal:
+            if standing_by:
+                self._left_to_it.put(key)
+                return
+            error = KafkaConnectionError(f"{host}:{port}: cannot resolve the host name: {refusal}")
+            self._post(key, Resolution(host, port, (), error))
 
     def run_callbacks(self) -> int:
         """Run the callbacks of finished look-ups; returns how many ran."""
@@ -113,6 +127,23 @@ class Resolver:
             self._closed = True
         self._waiting.clear()
         self._done.clear()
+        if self._standby is not None:
+            self._left_to_it.put(None)
+            self._standby.join(_PARTING_S)
+
+    def _stands_by(self) -> bool:
+        if self._standby is None:
+            thread = threading.Thread(target=self._stand_by, name="pykafka_fast-resolve", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._standby = thread
+        return True
+
+    def _stand_by(self) -> None:
+        for key in iter(self._left_to_it.get, None):
+            self._run(key)
 
     def _literal(self, host: str, port: int) -> tuple[Address, ...]:
         try:

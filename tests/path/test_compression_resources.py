@@ -72,7 +72,7 @@ def test_threads_where_something_is_compressed(broker: EmbeddedBroker, options: 
     """And not before there is something to do, nor afterwards."""
     program = [sys.executable, "-c", textwrap.dedent(COUNT), broker.address, json.dumps(options)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(done.stdout) == [0, 2 + workers, 0]  # two are the sender's and the wire's
+    assert json.loads(done.stdout) == [0, 3 + workers, 0]  # the sender's, the wire's, the one that stands by
 
 
 @pytest.mark.parametrize(("how", "times"), [("close", 200), ("forced", 100), ("collected", 100)])

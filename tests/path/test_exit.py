@@ -49,6 +49,22 @@ def test_without_close_everything_is_delivered(broker: EmbeddedBroker) -> None:
     assert broker.record_count("t") == 1000
 
 
+def test_when_no_thread_can_be_started_any_more(broker: EmbeddedBroker) -> None:
+    """As from Python 3.12 on, while exit handlers run. The broker's name is looked up then."""
+    broker._cluster.nodes[1].host = "localhost"
+    out, said, _ = run(broker.address, """
+        def refuse(self):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+        producer = KafkaProducer(bootstrap_servers=address, linger_ms=60_000)
+        for i in range(10):
+            producer.send("t", b"%d" % i, partition=0, on_delivery=lambda m, e: print(m.offset, flush=True))
+        threading.Thread.start = refuse
+    """)
+    assert (out, said) == ("".join(f"{i}\n" for i in range(10)), "")
+    assert broker.record_count("t") == 10
+
+
 def test_callbacks_run_before_the_end(broker: EmbeddedBroker) -> None:
     out, said, _ = run(broker.address, """
         producer = KafkaProducer(bootstrap_servers=address, linger_ms=60_000)

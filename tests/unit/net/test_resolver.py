@@ -98,8 +98,44 @@ def test_a_name_without_addresses_is_a_failure() -> None:
     assert "no address" in str(case.finish().error)
 
 
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_while_no_thread_can_be_started_names_are_looked_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case([V4])
+    case.resolver.resolve("127.0.0.1", 9092, case.results.append)
+    assert case.woken.acquire(timeout=DEADLINE_S)
+    case.resolver.run_callbacks()
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        for name in ("one", "two"):
+            case.resolver.resolve(name, 9092, case.results.append)
+            assert case.finish().addresses == (Address(V4[0], V4[4], name),)
+        assert threading.current_thread() not in case.lookup.threads
+    case.resolver.close()
+    assert not any(thread.is_alive() for thread in case.lookup.threads)
+
+
+def test_the_first_thread_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That look-up fails, and the next one is as good as the first."""
+    case = Case([V4])
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        case.resolver.resolve("broker", 9092, case.results.append)
+        error = case.finish().error
+        assert "broker:9092" in str(error)
+        assert "can't start new thread" in str(error)
+    case.resolver.resolve("broker", 9092, case.results.append)
+    assert case.finish().error is None
+    case.resolver.close()
+
+
 @pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
-def test_literal_addresses_take_no_thread(host: str, family: int) -> None:
+def test_literal_addresses_are_not_looked_up(host: str, family: int) -> None:
     case = Case(AssertionError("looked up"))
     case.resolver.resolve(host, 9092, case.results.append)
     assert case.woken.acquire(blocking=False)
