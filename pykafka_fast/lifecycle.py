@@ -10,6 +10,7 @@ import atexit
 import logging
 import math
 import os
+import sys
 import threading
 import time
 import warnings
@@ -118,10 +119,15 @@ class Lifecycle:
             partition: one that has to exist, or None.
             deadline: in ``time.monotonic()``.
             check: called again and again while waiting; may raise.
+
+        Raises:
+            RuntimeError: the first call comes when the interpreter starts no thread any more.
         """
         if self._sender.is_current():
             raise KafkaTimeoutError(f"metadata of topic {topic!r} cannot be waited for on the producer's own thread, "
                                     "on which a handler of its log lines sends")
+        if not self._started and sys.is_finalizing():  # before Python 3.12 the start of a thread would hang
+            raise RuntimeError("the interpreter is ending and starts no thread any more: send records before that")
         self._started = True
         self._sender.ensure_started()
 
@@ -244,11 +250,14 @@ class Lifecycle:
     def _force(self) -> None:
         if not self._started or self._orphaned:
             return
+        self._tell_lost()
+        self._sender.force(ClientCode.CLOSED_FORCEFULLY, "Producer is closed forcefully.")
+        self._sender.wait_drained(_FORCED_S)
+
+    def _tell_lost(self) -> None:
         if self.accumulator.lost():
             logger.warning("Producer %s is closed before %s had an outcome", self._config.client_id,
                            self.describe_live())
-        self._sender.force(ClientCode.CLOSED_FORCEFULLY, "Producer is closed forcefully.")
-        self._sender.wait_drained(_FORCED_S)
 
     def _close_plugins(self) -> None:
         self.interceptors.close()
@@ -282,6 +291,9 @@ class Lifecycle:
             self.discard()
             return
         warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
+        if sys.is_finalizing():  # made by an exit handler; before Python 3.12 the start of a thread would hang
+            self._tell_lost()
+            return
         try:
             threading.Thread(target=self.close, args=(self._exit_timeout_s(),), name="abandoned-producer",
                              daemon=True).start()

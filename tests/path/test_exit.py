@@ -74,6 +74,42 @@ def test_callbacks_run_before_the_end(broker: EmbeddedBroker) -> None:
     assert (out, said) == ("".join(f"{i}\n" for i in range(10)), "")
 
 
+def test_a_producer_that_an_exit_handler_makes_and_leaves_open(broker: EmbeddedBroker) -> None:
+    """Nobody can deliver for it: other threads stand still, or from Python 3.12 on are not to be had at all."""
+    broker.hold("Produce")
+    out, said, took = run(broker.address, """
+        import atexit
+
+        def work():
+            global producer
+            producer = KafkaProducer(bootstrap_servers=address)
+            try:
+                producer.send("t", b"x")
+            except RuntimeError as error:
+                print(error)
+
+        atexit.register(work)
+    """)
+    assert "1 records (1 of 't')" in said or "can't create new thread" in out
+    assert took < 8
+
+
+def test_a_first_send_when_all_threads_stand_still(broker: EmbeddedBroker) -> None:
+    out, said, took = run(broker.address, """
+        class Late:
+            def __del__(self, producer=KafkaProducer, address=address, print=print):
+                try:
+                    producer(bootstrap_servers=address).send("t", b"x")
+                except RuntimeError as error:
+                    print(error)
+
+        late = Late()
+    """)
+    assert "thread" in out
+    assert (said, broker.record_count("t")) == ("", 0)
+    assert took < 8
+
+
 @pytest.mark.parametrize("where", ["main", "thread"])
 def test_with_close(broker: EmbeddedBroker, where: str) -> None:
     close = "producer.close()" if where == "main" else "threading.Thread(target=producer.close).start()"
