@@ -133,7 +133,7 @@ cdef class Accumulator:
         cdef size_t count = 0, i
         cdef pkf_batch **live = live_batches(self.c, &count)
         cdef uint64_t pushed = pkf_accum_pushed(self.c)  # after the look at what is live: see pkf_accum_complete()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         delivered = <uint64_t> threading.get_ident() != self.c.delivery_thread
         done = True
         try:
@@ -238,6 +238,14 @@ cdef pkf_batch **live_batches(pkf_accum *accum, size_t *count) except? NULL:
     if live == NULL and count[0] > 0:
         raise MemoryError  # a flush must not take "no memory to look" for "nothing to wait for"
     return live
+
+
+cdef object deadline_after(timeout):
+    """In monotonic time; None for never, which a number is too that no float can hold."""
+    try:
+        return None if timeout is None else time.monotonic() + timeout
+    except OverflowError:
+        return None
 
 
 cdef int64_t slice_until(deadline):

@@ -271,7 +271,10 @@ cdef double check_timeout(timeout) except? -1:
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     if not timeout >= 0:  # nor NaN
         raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")
-    return <double> time.monotonic() + <double> timeout
+    try:
+        return <double> time.monotonic() + <double> timeout
+    except OverflowError:
+        return -1
 
 
 cdef int64_t slice_until(double deadline) except -1:

@@ -67,7 +67,8 @@ def test_delivers_what_lingers(broker: EmbeddedBroker, make: Make, timeout: floa
     assert broker.record_count("t") == 100
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, math.inf, threading.TIMEOUT_MAX * 2, "1", [], 1j])
+@pytest.mark.parametrize("timeout", [-1, -0.001, math.nan, math.inf, threading.TIMEOUT_MAX * 2,
+                                     pytest.param(10**400, id="10**400"), "1", [], 1j])
 def test_refuses_a_senseless_timeout_and_stays_open(broker: EmbeddedBroker, make: Make, timeout: Any) -> None:
     producer = make(broker)
     with pytest.raises(ValueError if isinstance(timeout, (int, float)) else TypeError, match="number of seconds"):
