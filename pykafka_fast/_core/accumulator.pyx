@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.csrc cimport (
+    PKF_DONE,
     PKF_E_TIMEOUT,
     PKF_NONE,
     pkf_accum,
@@ -30,6 +31,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_wait_done,
     pkf_batch,
     pkf_batch_fork,
+    pkf_batch_state,
     pkf_batch_unref,
     pkf_cookie,
     pkf_listener,
@@ -195,8 +197,9 @@ cdef class Accumulator:
         cdef pkf_batch **live = live_batches(self.c, &count)
         records = {}
         for i in range(count):
-            name = live[i].partition.topic.name.decode("utf-8", "replace")
-            records[name] = records.get(name, 0) + live[i].count
+            if not pkf_batch_state(live[i]) & PKF_DONE:  # else it was published a moment ago and is about to go
+                name = live[i].partition.topic.name.decode("utf-8", "replace")
+                records[name] = records.get(name, 0) + live[i].count
             pkf_batch_unref(live[i])
         free(live)
         return records

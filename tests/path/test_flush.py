@@ -216,3 +216,11 @@ def test_ends_with_the_linger_as_it_was(broker: EmbeddedBroker, make: Make) -> N
     producer.send("t", b"x", partition=0).get(timeout=10)  # the wire has been round
     assert not later.is_done
     assert later.get(timeout=10).offset >= 0
+
+
+def test_what_a_wait_has_seen_done_is_not_lost(broker: EmbeddedBroker, make: Make) -> None:
+    """Nor told as lost by close(0) or by a flush() that runs out of time."""
+    producer = make(broker, linger_ms=0)
+    for _ in range(3000):  # what is looked for is a moment within the wire thread
+        producer.send("t", b"x", partition=0).get(10)
+        assert producer._lifecycle.accumulator.lost() == {}
