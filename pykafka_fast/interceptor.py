@@ -90,7 +90,7 @@ class InterceptorChain:
 
     def on_acknowledgement(self, metadata: Any, exception: BaseException | None) -> None:
         """Tell every interceptor what became of a record."""
-        self._tell(self._on_acknowledgement, metadata, exception)
+        self._tell(self._on_acknowledgement, metadata, exception, guarded=BaseException)  # there is no caller to stop
 
     def on_send_error(self, record: ProducerRecord | None, topic_partition: TopicPartition,
                       exception: BaseException) -> None:
@@ -101,9 +101,10 @@ class InterceptorChain:
         """Close every interceptor."""
         self._tell(self._methods("close"))
 
-    def _tell(self, methods: list[Callable[..., Any]], *arguments: Any) -> None:
+    def _tell(self, methods: list[Callable[..., Any]], *arguments: Any,
+              guarded: type[BaseException] = Exception) -> None:
         for method in methods:
             try:
                 method(*arguments)
-            except Exception:
+            except guarded:
                 logger.exception("Interceptor %r failed", method)

@@ -73,6 +73,23 @@ def test_acknowledgement_without_a_callback_and_on_the_delivery_thread(broker: E
     assert threads == [producer.config["client_id"] + "-delivery"] * 100
 
 
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3), KeyboardInterrupt()])
+def test_one_that_raises_on_acknowledgement_keeps_nobody_from_being_told(
+    broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    log: list[Any] = []
+
+    class Bad:
+        def on_acknowledgement(self, metadata: Any, exception: Any) -> None:
+            raise error
+
+    producer = make(broker, interceptors=[Bad(), Noting(log)])
+    with caplog.at_level(logging.ERROR, "pykafka_fast"):
+        producer.send("t", b"v", partition=3, on_delivery=lambda *a: log.append("callback")).get(TIMEOUT_S)
+    assert log[1:] == [("ack", "t", 3, 0, None), "callback"]
+    assert "Bad" in caplog.text
+
+
 def test_a_failed_delivery(broker: EmbeddedBroker, make: Make) -> None:
     log: list[Any] = []
     producer = make(broker, interceptors=[Noting(log)])
