@@ -126,6 +126,10 @@ class KafkaProducer(ProducerBase):
         self._transactions = manager
         self._set_direct(not self._closed and self._send_is_direct())
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a KafkaProducer cannot be pickled or copied, because its connections and buffers belong to "
+                        "this process: make the producer in the process that uses it")
+
     def __repr__(self) -> str:
         config = self.config
         return f"<KafkaProducer client_id={config['client_id']} transactional_id={config['transactional_id']}>"

@@ -192,6 +192,9 @@ cdef class RecordFuture:
     def __await__(self):
         return awaited(self).__await__()
 
+    def __reduce__(self):
+        raise TypeError("a RecordFuture cannot be pickled or copied: hand on what its get() returns")
+
     def __repr__(self):
         state = "failed" if slot_failed(&self.slot) else "done" if slot_done(&self.slot) else "pending"
         return f"<RecordFuture {slot_topic(&self.slot)}-{slot_partition(&self.slot)} {state}>"

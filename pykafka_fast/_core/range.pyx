@@ -140,8 +140,19 @@ cdef class RangeFuture:
         if pkf_range_add(&self.c, slot.batch, slot.index, 1):
             pkf_batch_ref(slot.batch)
 
+    def __reduce__(self):
+        raise TypeError("a RangeFuture cannot be pickled or copied: hand on list(future.get()), the records' metadata")
+
     def _metadata(self, int32_t row):
-        return metadata_at(self, row)
+        cdef pkf_slot slot
+        cdef const pkf_run *run = pkf_range_run(&self.c, row)
+        slot.batch = run.batch
+        slot.index = run.first + (row - run.row)
+        slot.timestamp = self.c.timestamps[row] if self.c.timestamps != NULL else self.c.timestamp
+        slot.key_size = pkf_sizes_at(&self.c.key_sizes, row)
+        slot.value_size = pkf_sizes_at(&self.c.value_sizes, row)
+        slot.header_size = pkf_sizes_at(&self.c.header_sizes, row)
+        return metadata_of(&slot)
 
     def _next_failed(self, int32_t row):
         return next_failed(self, row)
@@ -219,18 +230,6 @@ cdef object first_failure(RangeFuture self):
     if row < 0:
         return None
     return failure_at(self, row, f"{failed_count(self)} of {self.c.count} records failed, first of them row {row}")
-
-
-cdef object metadata_at(RangeFuture self, int32_t row):
-    cdef pkf_slot slot
-    cdef const pkf_run *run = pkf_range_run(&self.c, row)
-    slot.batch = run.batch
-    slot.index = run.first + (row - run.row)
-    slot.timestamp = self.c.timestamps[row] if self.c.timestamps != NULL else self.c.timestamp
-    slot.key_size = pkf_sizes_at(&self.c.key_sizes, row)
-    slot.value_size = pkf_sizes_at(&self.c.value_sizes, row)
-    slot.header_size = pkf_sizes_at(&self.c.header_sizes, row)
-    return metadata_of(&slot)
 
 
 # ---- waiting --------------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -268,6 +270,19 @@ def test_the_fast_path_is_fast(broker: EmbeddedBroker, make: Make, monkeypatch: 
     for arguments, *_ in CASES:
         producer.send("t", partition=1, timestamp_ms=NOW, **arguments).get(TIMEOUT_S)
     assert [record.value for record in came] == [b"first"]
+
+
+@pytest.mark.parametrize("twin_of", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_belongs_to_its_process_says_so(broker: EmbeddedBroker, make: Make, twin_of: Callable[..., Any]) -> None:
+    producer = make(broker)
+    with pytest.raises(TypeError, match=r"KafkaProducer cannot be .* make the producer in the process"):
+        twin_of(producer)
+    with pytest.raises(TypeError, match=r"RecordFuture cannot be .* what its get\(\) returns"):
+        twin_of(producer.send("t", b"v"))
+    rows = producer.send_many("t", [b"v"] * 3)
+    with pytest.raises(TypeError, match=r"RangeFuture cannot be .* list\(future.get\(\)\)"):
+        twin_of(rows)
+    assert len(twin_of(list(rows.get(TIMEOUT_S)))) >= 3
 
 
 def test_a_partitioner_is_asked_once(broker: EmbeddedBroker, make: Make) -> None:
