@@ -41,6 +41,7 @@ _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in fli
 _PACE_MS = 0.1  # between two batches of a partition that are not full: costs up to that in latency; more gained no rate
 _SLICE_S = 0.05  # signals are served at least this often
 _LOG_S = 1.0  # what the last log lines may take; a handler may wait for the very thread that closes
+_LAST = -100  # exit priority in a child of multiprocessing: behind whatever may still send
 _FORCED_S = 5.0  # what ending the threads may take once everything has been failed
 
 
@@ -103,6 +104,7 @@ class Lifecycle:
         self._orphaned = False
         self._started = False
         self._ended = False
+        self._finalizer: Any = None  # in a child of multiprocessing
 
     # ---- while it lives --------------------------------------------------------------------------------------------
 
@@ -228,7 +230,7 @@ class Lifecycle:
         self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
         self._close_log(deadline)
         self._ended = True
-        atexit.unregister(self._at_exit)
+        self._unguard()
         self._close_plugins()
         if interrupted is not None:
             raise interrupted
@@ -277,6 +279,34 @@ class Lifecycle:
         self._producer = weakref.ref(producer)
         _alive.add(self)
         atexit.register(self._at_exit)
+        util: Any = sys.modules.get("multiprocessing.util")
+        if hasattr(util, "Finalize"):  # else nobody has imported it, and this is no child of it
+            util.register_after_fork(self, Lifecycle._guard_child)
+            self._guard_child()
+
+    def _guard_child(self) -> None:
+        """The same in a child of multiprocessing, which ends by os._exit() and runs no exit handlers but its own.
+
+        Called again when a child begins: after the fork, where a producer begins anew, it forgets what it inherited.
+        """
+        if self._ended or self._orphaned or sys.modules["multiprocessing.process"].parent_process() is None:
+            return
+        if self._finalizer is not None:
+            self._finalizer.cancel()
+        util = sys.modules["multiprocessing.util"]
+        self._finalizer = util.Finalize(None, self._at_child_exit, exitpriority=_LAST)
+
+    def _unguard(self) -> None:
+        atexit.unregister(self._at_exit)
+        if self._finalizer is not None:
+            self._finalizer.cancel()
+
+    def _at_child_exit(self) -> None:
+        try:
+            if sys.version_info < (3, 13):  # from then on finalizers run behind it
+                threading._shutdown()  # type: ignore[attr-defined]  # first the user's threads end: they may send
+        finally:
+            self._at_exit()
 
     def _at_exit(self) -> None:
         producer = self._producer()  # None: it was collected, and the thread that ends the rest would end with us
@@ -302,7 +332,7 @@ class Lifecycle:
 
     def discard(self) -> None:
         """End what never began: nothing was sent, nobody waits."""
-        atexit.unregister(self._at_exit)
+        self._unguard()
         self.delivery.close(0)
         self._sender.stop()
         self._log_thread.close(0)
@@ -317,7 +347,7 @@ class Lifecycle:
         _inherited.append(self)
         forget_log_thread()
         self._orphaned = True
-        atexit.unregister(self._at_exit)
+        self._unguard()
         self.accumulator.orphan()
         self._wire.orphan()
         self._sender.abandon()

@@ -105,6 +105,118 @@ def test_multiprocessing(broker: EmbeddedBroker, tmp_path: Path, method: str, wa
     assert found == {b"parent": sent} | {b"%d" % number: 4 for number in range(workers)}
 
 
+ENDINGS = """
+    import faulthandler, gc, multiprocessing, sys, threading, weakref
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+    from pykafka_fast import KafkaProducer
+
+    faulthandler.dump_traceback_later(40, exit=True)
+    address, method, how = sys.argv[1:]
+    producer = None
+
+    def send():
+        for _ in range(10):
+            producer.send("t", b"child")
+
+    def make(**options):
+        global producer
+        producer = KafkaProducer(bootstrap_servers=address, linger_ms=60_000, **options)
+
+    def inherited():
+        send()
+
+    def own():
+        make()
+        send()
+
+    def dropped():
+        global producer
+        make()
+        send()
+        producer = None
+
+    def exits():
+        make()
+        send()
+        sys.exit(0)
+
+    def threads():
+        make()
+        inherited_by_threads()
+
+    def inherited_by_threads():
+        # One that outlives the target, and an executor's, which ends only at the end of all threads.
+        def late():
+            threading.Event().wait(0.3)
+            send()
+        threading.Thread(target=late).start()
+        ThreadPoolExecutor(1).submit(int).result()
+
+    def closed():
+        global producer
+        make()
+        send()
+        kept = weakref.ref(producer._lifecycle)
+        producer.close()
+        producer = None
+        gc.collect()
+        assert kept() is None
+
+    def nobody_answers():
+        make(exit_timeout_ms=300)
+        send()
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context(method)
+        if how.startswith("inherited"):
+            make()
+            producer.send("t", b"parent").get(10)
+        if how == "executor":
+            with ProcessPoolExecutor(1, context) as executor:
+                executor.submit(own).result()
+        else:
+            process = context.Process(target=globals()[how])
+            process.start()
+            process.join(30)
+            assert process.exitcode == 0, process.exitcode
+        if how.startswith("inherited"):
+            producer.close()
+"""
+
+
+def run_ending(broker: EmbeddedBroker, folder: Path, method: str, how: str) -> str:
+    """What it said; it must end well."""
+    file = folder / "program.py"
+    file.write_text(textwrap.dedent(ENDINGS))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(file), broker.address, method, how],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("method", "how"),
+    [("fork", "inherited"), ("fork", "dropped"), ("fork", "exits"), ("fork", "threads"), ("fork", "closed"),
+     ("fork", "inherited_by_threads"),
+     *((method, how) for method in ("fork", "forkserver", "spawn") for how in ("own", "executor"))],
+)  # fmt: skip
+def test_a_child_that_ends_without_close_delivers(
+    broker: EmbeddedBroker, tmp_path: Path, method: str, how: str
+) -> None:
+    assert run_ending(broker, tmp_path, method, how) == ""
+    assert [record.value for record in broker.records("t")].count(b"child") == 10
+
+
+def test_a_child_that_cannot_deliver_says_so(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    broker.hold("Produce")
+    said = run_ending(broker, tmp_path, "fork", "nobody_answers")
+    assert said.count("had an outcome") == 1
+    assert "10 records (10 of 't')" in said
+    broker.release()
+
+
 APP = """
     import json, os, threading
     from pykafka_fast import KafkaProducer
