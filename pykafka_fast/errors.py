@@ -152,13 +152,17 @@ client_errors: dict[ClientCode, tuple[type[KafkaError], str]] = {
 _CODE_OF_CLASS: dict[type[BaseException], int] = {cls: code for code, (cls, _) in reversed(client_errors.items())}
 _CODE_OF_CLASS.update((cls, code) for code, cls in kafka_errors.items())
 
+_unknown_told: set[int] = set()
+
 
 def for_code(error_code: int) -> type[BrokerResponseError]:
-    """Class of a broker's error number; :class:`UnknownError`, with a warning in the log, if it has none."""
+    """Class of a broker's error number; :class:`UnknownError`, with one warning in the log, if it has none."""
     try:
         return kafka_errors[error_code]
     except KeyError:
-        logger.warning("Unknown Kafka error code %d; treated as UnknownError", error_code)
+        if error_code not in _unknown_told:
+            _unknown_told.add(error_code)
+            logger.warning("Unknown Kafka error code %d; treated as UnknownError", error_code)
         return UnknownError
 
 

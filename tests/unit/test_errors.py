@@ -100,6 +100,13 @@ def test_an_unknown_code_is_logged_and_keeps_its_number(caplog: pytest.LogCaptur
     assert for_code(31999) is errors.UnknownError
 
 
+def test_an_unknown_code_is_told_to_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for code in (31997, 31998, 31997, 31998):
+            exception_for(code)
+    assert [record.args for record in caplog.records] == [(31997,), (31998,)]
+
+
 def test_codes_lead_back_to_the_same_class() -> None:
     for code in [*errors.kafka_errors, *ClientCode]:
         error = exception_for(code, "said", in_doubt=True)
