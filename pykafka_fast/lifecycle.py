@@ -145,7 +145,7 @@ class Lifecycle:
         return not self._sender.is_current()
 
     def bootstrap_connected(self) -> bool:
-        """Whether a broker is connected, or being connected to for the first time."""
+        """Whether a broker is connected now; False before the first send, which begins to connect."""
         return self._sender.bootstrap_connected()
 
     def count_send_error(self, topic: str) -> None:

@@ -384,7 +384,7 @@ class KafkaProducer(ProducerBase):
         return set(range(self._wait_for_partition(topic, None, time.monotonic() + self._max_block_s).partition_count))
 
     def bootstrap_connected(self) -> bool:
-        """Whether a broker is connected, or being connected to for the first time."""
+        """Whether a broker is connected now; False before the first send, which begins to connect."""
         return not self._closed and self._lifecycle.bootstrap_connected()
 
     @overload
