@@ -425,7 +425,7 @@ class Sender:
 
     def _on_metadata(self) -> None:
         now_ns = self._clock()
-        self._settlement.raise_ceilings()
+        self._settlement.on_metadata()
         for topic in self._routes.answer_leaderless(self.metadata.snapshot):
             self.metadata.add_topic(topic, now_ns)
 

@@ -146,7 +146,12 @@ class Settlement:
             self._set_ceiling(batch.topic, ceiling)
         return ceiling
 
-    def raise_ceilings(self) -> None:
+    def on_metadata(self) -> None:
+        """After an answer to Metadata: it knows addresses better than the produce responses before it."""
+        self._endpoints.clear()
+        self._raise_ceilings()
+
+    def _raise_ceilings(self) -> None:
         """Let batches of topics that refused larger ones a while ago grow again: limits are raised now and then."""
         now_ns = self._clock()
         for topic, (ceiling, since_ns) in list(self._ceilings.items()):

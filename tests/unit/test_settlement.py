@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pykafka_fast._core.wire import EventKind
+from pykafka_fast.cluster import Broker
 from tests.unit.sending import FakeBatch, FakeEvent, World, metadata, parked, topic
 
 Make = Callable[..., World]
@@ -180,6 +181,16 @@ class TestMovedLeaders:
     def test_on_a_node_whose_address_is_not_said(self, world: World) -> None:
         call = told(world, parked(6, FakeBatch(), leader=9, leader_epoch=6))
         assert call[2]["delay_ms"] == 100  # type: ignore[index]
+
+    def test_an_address_told_before_the_last_metadata_is_not_used(self, world: World) -> None:
+        world.tell(FakeEvent(EventKind.NODE, node=2, text="old-host", code=9092))
+        world.metadata.request_update()
+        world.advance(200)
+        world.control().answer(metadata(topic("t", (1, 2), epoch=5)))
+        world.tell(parked(6, FakeBatch(), leader=2, leader_epoch=6))
+        world.connect(2)
+        assert world.open("old-host") == []
+        assert world.metadata.snapshot.broker_metadata(2) == Broker(2, "host2", 9092)
 
     @pytest.mark.parametrize("hint", [(-1, -1), (2, -1), (2, 4)])
     def test_nothing_newer_waits(self, world: World, hint: tuple[int, int]) -> None:
