@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .errors import BrokerResponseError, kafka_errors
 
-__all__ = ["RULES", "Action", "Decision", "Rule", "decide", "split_size"]
+__all__ = ["RULES", "TRIES_AGAIN", "Action", "Decision", "Rule", "decide", "split_size"]
 
 
 class Action(Enum):
@@ -133,14 +133,15 @@ def decide(
     action = rule.action if idempotent else rule.plain_action
     if action is Action.SPLIT:
         action = Action.SPLIT if record_count > 1 and not expired else Action.FAIL
-    elif action in _TRIES_AGAIN and (expired or attempts >= max_retries):
+    elif action in TRIES_AGAIN and (expired or attempts >= max_retries):
         action = Action.FAIL
     elif action is Action.BUMP_EPOCH and (not is_first or (code == UNKNOWN_PRODUCER_ID and unsure)):
         action = Action.RETRY  # an earlier batch has to be settled first
     return Decision(action, in_doubt or (answered and rule.in_doubt), rule.refresh)
 
 
-_TRIES_AGAIN = (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH)
+TRIES_AGAIN = (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH)
+"""What leads to another try of the same batch."""
 
 
 def split_size(size: int, batch_size: int, is_split: bool) -> int:

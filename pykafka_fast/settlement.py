@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from ._core.wire import Event, ParkedBatch, Wire
 from .cluster import Broker, LeaderUpdate, MetadataChanges
+from .complaints import Complaints
 from .errors import InvalidRecordError, TopicAuthorizationFailedError
 from .log import get_logger
 from .metadata import MetadataCache
-from .retry import Action, Decision, decide, description, split_size
+from .retry import TRIES_AGAIN, Action, Decision, decide, description, split_size
 
 __all__ = ["Settlement"]
 
@@ -79,6 +80,7 @@ class Settlement:
         self._clock = clock
         self._publish = publish
         self._on_fatal = on_fatal
+        self._complaints = Complaints(_logger, clock)
         self._endpoints: dict[int, Broker] = {}
         self._ceilings: dict[str, tuple[int, int]] = {}  # topics that refused batches for their size: size and time
 
@@ -105,16 +107,25 @@ class Settlement:
         is_moved = outcome.code in _MOVED and self._merge_leader(batch, outcome)
         if decision.refresh:
             self._metadata.request_update()
-        _logger.debug("%s-%d: %d records came back with %s: %s", batch.topic, batch.partition, batch.count,
-                      description(outcome.code, outcome.text), decision.action.value)  # fmt: skip
+        self._log(batch, outcome, decision.action, is_moved)
         if decision.action is Action.FATAL:
             self._on_fatal(outcome)
         self._carry_out(batch, outcome, decision, is_moved)
         return decision.action
 
+    def _log(self, batch: ParkedBatch, outcome: Event, action: Action, is_moved: bool) -> None:
+        """A lost connection was warned about by whoever noticed; a batch behind another is refused because of it."""
+        facts = (batch.topic, batch.partition, batch.count)
+        reason = description(outcome.code, outcome.text)
+        if action in TRIES_AGAIN and outcome.answered and outcome.first and not is_moved:
+            subject = f"{batch.topic} {outcome.code}"
+            self._complaints.warn(subject, "%s-%d: %d records are sent again: %s", *facts, reason)
+        else:
+            _logger.debug("%s-%d: %d records came back with %s: %s", *facts, reason, action.value)
+
     def _carry_out(self, batch: ParkedBatch, outcome: Event, decision: Decision, is_moved: bool) -> None:
         action = decision.action
-        if action in (Action.RETRY, Action.REFRESH_AND_RETRY, Action.BUMP_EPOCH):
+        if action in TRIES_AGAIN:
             at_once = is_moved or self._waits_anyway(batch, outcome, action)
             self._wire.requeue(
                 batch,

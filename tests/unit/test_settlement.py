@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -105,6 +106,32 @@ def test_a_useless_sequence_is_said_to_be_so(world: World) -> None:
 def test_plain_producers_fail_on_sequences(world: World) -> None:
     batch = FakeBatch(sequence=-1)
     assert told(world, parked(45, batch))[:3] == ("fail", batch, 45)
+
+
+class TestRetriesInTheLog:
+    def test_once_per_topic_and_error_in_ten_seconds(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.WARNING)
+        for attempts in range(11):
+            world.tell(parked(19, FakeBatch(attempts=attempts % 2), text="2 of 3"), parked(19, FakeBatch("u")))
+            world.clock.advance_ms(1000)
+        world.tell(parked(7, FakeBatch(count=3)))
+        assert [record.getMessage() for record in caplog.records] == [
+            "t-0: 10 records are sent again: NOT_ENOUGH_REPLICAS: 2 of 3",
+            "u-0: 10 records are sent again: NOT_ENOUGH_REPLICAS",
+            "t-0: 10 records are sent again: NOT_ENOUGH_REPLICAS: 2 of 3 (and 9 times since the last warning)",
+            "u-0: 10 records are sent again: NOT_ENOUGH_REPLICAS (and 9 times since the last warning)",
+            "t-0: 3 records are sent again: REQUEST_TIMED_OUT",
+        ]
+
+    def test_not_what_follows_from_something_else(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """A lost connection has a warning of its own; a batch behind another is refused because that one was; the
+        error of a record that fails is in its future."""
+        caplog.set_level(logging.WARNING)
+        world.tell(
+            parked(13, answered=False), parked(45, first=False), parked(2, FakeBatch(attempts=2)),
+            parked(6, FakeBatch(), leader=2, leader_epoch=6),
+        )  # fmt: skip
+        assert caplog.records == []
 
 
 class TestTooLarge:
