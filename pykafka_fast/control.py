@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from .brokers import Brokers
 from .cluster import MetadataChanges
-from .errors import KafkaError, KafkaProtocolError, UnsupportedVersionError, message_of
+from .complaints import Complaints
+from .errors import KafkaConnectionError, KafkaError, KafkaProtocolError, UnsupportedVersionError, message_of
 from .idempotence import ProducerIdentity, Verdict
 from .log import get_logger
 from .metadata import NEVER, MetadataCache
@@ -55,6 +56,7 @@ class Control:
         self._publish = publish
         self._on_metadata = on_metadata
         self._on_verdict = on_verdict
+        self._complaints = Complaints(_logger, network.clock)
         self._cluster_id: str | None = None
 
     def advance(self, now_ns: int) -> int | None:
@@ -113,11 +115,17 @@ class Control:
         elif isinstance(changes.error, KafkaProtocolError):
             connection.close(f"Metadata: {message_of(changes.error)}")  # another broker may know better
         elif changes.error is not None:
-            _logger.warning("An answer to Metadata is of no use: %s", changes.error)
+            self._note_useless(connection, changes.error)
         else:
+            self._metadata.note_connection_ready(_address(connection))
             self._note_cluster(response.cluster_id)
             self._brokers.update(self._metadata.snapshot)
             self._on_metadata()
+
+    def _note_useless(self, connection: BrokerConnection, error: KafkaError) -> None:
+        text = f"{connection}: an answer to Metadata is of no use: {error}"
+        self._complaints.warn(_address(connection), "%s", text)
+        self._metadata.note_connection_error(_address(connection), KafkaConnectionError(text))
 
     def _note_cluster(self, cluster_id: str | None) -> None:
         if cluster_id is None or cluster_id == self._cluster_id:
@@ -164,3 +172,7 @@ class Control:
             self._identity.on_failure(now_ns)
             return
         self._on_verdict(self._identity.on_response(response, now_ns))
+
+
+def _address(connection: BrokerConnection) -> str:
+    return f"{connection.host}:{connection.port}"

@@ -415,7 +415,7 @@ class MetadataCache:
             parts.append("last errors: " + "; ".join(self._connection_errors.values()))
         elif self.update_version == 0:
             servers = ", ".join(f"{broker.host}:{broker.port}" for broker in self._bootstrap.values())
-            parts.append(f"no answer yet from {servers}")
+            parts.append(f"no good answer yet from {servers}")
         raise KafkaTimeoutError(". ".join(parts)) from cause
 
     # News from connections, and the end

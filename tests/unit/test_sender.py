@@ -14,11 +14,13 @@ from pykafka_fast.errors import (
     ClientCode,
     ClusterAuthorizationFailedError,
     InvalidRequestError,
+    KafkaTimeoutError,
     SenderDiedError,
     UnsupportedVersionError,
 )
 from pykafka_fast.protocol.api import ApiKey
 from pykafka_fast.protocol.init_producer_id import InitProducerIdResponse
+from pykafka_fast.protocol.metadata import MetadataResponse
 from tests.unit.sending import RANGES, FakeBatch, FakeEvent, World, metadata, parked, topic
 
 GAP, NEED_ID = EventKind.GAP, EventKind.NEED_PRODUCER_ID
@@ -47,6 +49,34 @@ def test_routes_are_down_before_waiting_threads_are_let_go(world: World, monkeyp
     )
     world.boot(topic("t"))
     assert seen[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("useless", "said"),
+    [(metadata(brokers=()), "names no broker"), (metadata(error_code=35), "[Error 35]")],
+    ids=["no broker", "an error"],
+)
+def test_useless_metadata_is_told_once_in_a_while_and_by_the_time_out(
+    world: World, useless: MetadataResponse, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world.metadata.add_topic("t", world.clock())
+    world.advance()
+    world.open()[0].become_ready()
+    for _ in range(20):
+        world.advance(100)
+        world.control().answer(useless)
+    (warning,) = caplog.records
+    assert said in warning.getMessage()
+    with pytest.raises(KafkaTimeoutError) as caught:
+        world.metadata.wait_for_topic("t", None, world.clock())
+    assert "boot:1: " in str(caught.value)
+    assert said in str(caught.value)
+    assert "no answer" not in str(caught.value)
+    world.advance(100)
+    world.control().answer(metadata(topic()))
+    with pytest.raises(KafkaTimeoutError, match=r"in metadata after 0 ms$"):
+        world.metadata.wait_for_topic("u", None, world.clock())
 
 
 def test_a_connection_for_records(world: World) -> None:
