@@ -26,15 +26,14 @@ void pkf_wire_connect(pkf_wire *wire, pkf_command *command) {
     if (node->conn == NULL) return;
     atomic_store(&node->fd, command->fd);
     command->fd = -1;
-    pkf_wire_explain(node, NULL);
+    pkf_wire_explain(&node->trouble, NULL);
     pkf_count(&wire->counters.connections_created, 1);
     atomic_fetch_add(&wire->counters.connections, 1);
 }
 
-void pkf_wire_explain(pkf_node *node, const char *text) {
-    if (node == NULL) return;
-    free(node->trouble);
-    node->trouble = text ? strdup(text) : NULL;
+void pkf_wire_explain(char **trouble, const char *text) {
+    free(*trouble);
+    *trouble = text ? strdup(text) : NULL;
 }
 
 static void fail_requests(pkf_wire *wire, pkf_conn *conn, int32_t code, const char *text) {

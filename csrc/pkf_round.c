@@ -52,6 +52,7 @@ void pkf_wire_free(pkf_wire *wire) {
     pkf_codec_state_free(wire->codecs);
     pkf_accum_unref(wire->accum);
     pthread_mutex_destroy(&wire->nodes_lock);
+    free(wire->trouble);
     free(wire->nodes);
     free(wire->polls);
     free(wire);
@@ -93,6 +94,7 @@ static void set_producer(pkf_wire *wire, const pkf_command *command) {
     wire->producer_id = command->producer_id;
     wire->producer_epoch = (int16_t)command->epoch;
     wire->pid_asked = false;
+    pkf_wire_explain(&wire->trouble, NULL);
     // What was ready under the old epoch may have to wait now until the batches of that epoch are settled.
     for (int32_t i = 0; i < wire->node_count; i++) {
         for (pkf_partition *p = wire->nodes[i]->ready_head, *next; p; p = next) {
@@ -118,6 +120,12 @@ static void await_appends(pkf_wire *wire) {
     }
 }
 
+static void explain(pkf_wire *wire, const pkf_command *command) {
+    pkf_node *node = command->node < 0 ? NULL : pkf_wire_node(wire, command->node);
+    if (node) pkf_wire_explain(&node->trouble, command->text);
+    if (command->node < 0) pkf_wire_explain(&wire->trouble, command->text);
+}
+
 static void begin_close(pkf_wire *wire) {
     await_appends(wire);
     wire->closing = true;
@@ -128,7 +136,7 @@ static void run_command(pkf_wire *wire, pkf_command *command) {
     switch (command->kind) {
     case PKF_COMMAND_CONNECT: pkf_wire_connect(wire, command); break;
     case PKF_COMMAND_FORGET: forget_connection(wire, command->node, command->text); break;
-    case PKF_COMMAND_EXPLAIN: pkf_wire_explain(pkf_wire_node(wire, command->node), command->text); break;
+    case PKF_COMMAND_EXPLAIN: explain(wire, command); break;
     case PKF_COMMAND_THROTTLE:
         pkf_wire_throttle(wire, pkf_wire_node(wire, command->node), command->delay_ns / 1000000);
         break;

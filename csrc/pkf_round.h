@@ -91,7 +91,8 @@ typedef struct pkf_wire {
     int64_t producer_id;
     int16_t producer_epoch;
     bool pid_asked;
-    bool forced; // everything is sendable: closing, flushing, or memory is short
+    char *trouble; // malloc: why there is no producer id, or NULL
+    bool forced;   // everything is sendable: closing, flushing, or memory is short
     bool closing;
     bool drained; // DRAINED was reported
     bool stop;
@@ -159,8 +160,7 @@ void pkf_wire_connect(pkf_wire *wire, pkf_command *command);
 void pkf_wire_read(pkf_wire *wire, pkf_node *node);
 void pkf_wire_write(pkf_wire *wire, pkf_node *node);
 void pkf_wire_throttle(pkf_wire *wire, pkf_node *node, int64_t ms); // KIP-219: send it nothing for so long
-void pkf_wire_explain(pkf_node *node,
-                      const char *text); // why there is no connection; NULL: there is nothing to explain
+void pkf_wire_explain(char **trouble, const char *text);            // remember it; NULL: there is nothing to explain
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text);
 int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node); // time-outs, idleness; when to look again
 

@@ -242,6 +242,9 @@ static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text) {
         pkf_text_add_int(text, wire->nodes[leader]->id);
         pkf_text_add(text, ", cannot be reached: ");
         pkf_text_add(text, trouble);
+    } else if (wire->config.idempotent && wire->pid_asked) {
+        pkf_text_add(text, "; there is no producer id: ");
+        pkf_text_add(text, wire->trouble ? wire->trouble : "InitProducerId has not been answered");
     }
 }
 

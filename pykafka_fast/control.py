@@ -168,10 +168,14 @@ class Control:
     def _on_identity_answer(self, response: InitProducerIdResponse | None, error: KafkaError | None) -> None:
         now_ns = self._network.clock()
         if response is None:
+            assert error is not None
             _logger.debug("InitProducerId: %s", error)
-            self._identity.on_failure(now_ns)
+            self._on_verdict(self._identity.on_failure(now_ns, error))
             return
-        self._on_verdict(self._identity.on_response(response, now_ns))
+        verdict = self._identity.on_response(response, now_ns)
+        if verdict is Verdict.RETRY:
+            self._complaints.warn("InitProducerId", "No producer id yet: %s", self._identity.error)
+        self._on_verdict(verdict)
 
 
 def _address(connection: BrokerConnection) -> str:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from .errors import KafkaError, UnsupportedVersionError, exception_for, kafka_errors
+from .errors import KafkaError, UnsupportedVersionError, exception_for, kafka_errors, message_of
 from .protocol.init_producer_id import InitProducerIdResponse
+from .retry import description
 
 __all__ = ["IdentityState", "Partition", "ProducerIdentity", "Verdict"]
 
@@ -59,7 +60,7 @@ class ProducerIdentity:
         self.epoch = -1
         self.state = IdentityState.NONE
         self.error: KafkaError | None = None
-        """What the last refusal said."""
+        """Why there is no id: what the last answer said, or why there was none."""
         self.retry_at_ns = 0
         """While WANTED: no request before this time."""
         self._backoff_ns = backoff_ns
@@ -85,24 +86,25 @@ class ProducerIdentity:
         """InitProducerId is under way."""
         self.state = IdentityState.REQUESTED
 
-    def on_failure(self, now_ns: int) -> None:
-        """It was not answered."""
+    def on_failure(self, now_ns: int, error: KafkaError) -> Verdict:
+        """It was not answered, or with an error that passes: ``error``."""
+        self.error = error
         self.state = IdentityState.WANTED
         self.retry_at_ns = now_ns + self._backoff_ns(self._failures)
         self._failures += 1
+        return Verdict.RETRY
 
     def on_response(self, response: InitProducerIdResponse, now_ns: int) -> Verdict:
-        """It was answered. After REFUSED and FATAL ``error`` says why."""
+        """It was answered. After anything but KNOWN ``error`` says why."""
         if response.error_code == 0:
             self.producer_id, self.epoch = response.producer_id, response.producer_epoch
             self.state = IdentityState.KNOWN
             self._failures = 0
             return Verdict.KNOWN
-        error = kafka_errors.get(response.error_code)
-        if error is not None and error.retriable:
-            self.on_failure(now_ns)
-            return Verdict.RETRY
-        self.error = exception_for(response.error_code)
+        error = _refusal(response.error_code)
+        if error.retriable:
+            return self.on_failure(now_ns, error)
+        self.error = error
         self.state = IdentityState.NONE
         if response.error_code in _AUTHORIZATION_CODES:
             self._not_before_ns = now_ns + self._backoff_ns(self._failures)
@@ -138,3 +140,12 @@ class ProducerIdentity:
         gaps = list(self._gaps)
         self._gaps.clear()
         return gaps
+
+
+def _refusal(code: int) -> KafkaError:
+    """The remedies of errors are about records; those of permissions are good for this as well."""
+    known = kafka_errors.get(code)
+    said = known.description if known is not None else None
+    if code in _AUTHORIZATION_CODES:
+        said = message_of(exception_for(code))
+    return exception_for(code, f"InitProducerId: {description(code, said)}")

@@ -110,7 +110,7 @@ class Sender:
             EventKind.UNKNOWN_LEADER: self._on_unknown_leader,
             EventKind.NODE: self._on_node,
             EventKind.UNSEEN: self._on_unseen,
-            EventKind.DRAINED: self._on_drained,
+            EventKind.DRAINED: lambda event: self._drained.set(),
         }
         self._brokers.update(self.metadata.snapshot)
 
@@ -377,9 +377,6 @@ class Sender:
         assert event.topic is not None
         report_unseen(self._accumulator, event.topic, event.code, event.text, event.in_doubt)
 
-    def _on_drained(self, event: Event) -> None:
-        self._drained.set()
-
     def _close_gaps(self) -> None:
         """One bump for all partitions whose sequences have to start anew."""
         if self._identity.bump(self._clock()):
@@ -434,6 +431,8 @@ class Sender:
         if verdict is Verdict.KNOWN:
             _logger.debug("producer id %d, epoch %d", self._identity.producer_id, self._identity.epoch)
             self._announce_identity()
+        elif verdict is Verdict.RETRY and error is not None:
+            self._wire.explain_no_producer_id(message_of(error))
         elif verdict is Verdict.REFUSED and error is not None:
             _logger.error("No producer id: %s", error)
             self._wire.abort(code_of(error), message_of(error))

@@ -98,6 +98,8 @@ class Wire:
         """Nobody is connecting to the node any more: report NEED_CONNECTION again; with a reason, disconnect too."""
     def explain(self, node: int, text: str) -> None:
         """Why there is no connection to the node; batches that expire say so."""
+    def explain_no_producer_id(self, text: str) -> None:
+        """Why there is no producer id, until there is one; batches that expire say so."""
     def throttle(self, node: int, ms: int) -> None:
         """Send nothing to the node for so long: it asked for that before its connection is handed over (KIP-219)."""
     def set_leaders(self, topic: Topic, leaders: Sequence[int], epochs: Sequence[int], topic_id: bytes) -> None:

@@ -260,6 +260,13 @@ cdef class Wire:
         command.text = copied(text)
         pkf_wire_command(self.c, command)
 
+    def explain_no_producer_id(self, str text not None):
+        """Why there is no producer id, until there is one; batches that expire say so."""
+        cdef pkf_command *command = new_command(PKF_COMMAND_EXPLAIN)
+        command.node = -1
+        command.text = copied(text)
+        pkf_wire_command(self.c, command)
+
     def throttle(self, int node, long long ms):
         """Send nothing to the node for so long: it asked for that before its connection is handed over (KIP-219)."""
         cdef pkf_command *command = new_command(PKF_COMMAND_THROTTLE)

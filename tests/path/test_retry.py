@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -217,6 +218,28 @@ class TestProducerId:
         errors = outcomes(send(producer, range(4)))
         assert {type(error) for error in errors} == {ClusterAuthorizationFailedError}
         assert outcomes(send(producer, range(4))) == [None] * 4
+
+    def test_never_given(self, broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+        broker.fail("InitProducerId", 15, times=None)
+        producer = make(broker, delivery_timeout_ms=1500, request_timeout_ms=1000)
+        (error,) = outcomes(send(producer, range(1)))
+        assert isinstance(error, KafkaTimeoutError)
+        assert "no producer id: InitProducerId: COORDINATOR_NOT_AVAILABLE" in str(error)
+        told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(told) == 1
+        assert "InitProducerId: COORDINATOR_NOT_AVAILABLE" in told[0]
+        broker.clear()
+        assert outcomes(send(producer, range(4))) == [None] * 4
+
+    def test_never_answered(self, broker: EmbeddedBroker, make: Make) -> None:
+        broker.hold("InitProducerId")
+        asked_often = make(broker, delivery_timeout_ms=1500, request_timeout_ms=300)
+        asked_once = make(broker, delivery_timeout_ms=305, request_timeout_ms=300)
+        (late,) = outcomes(send(asked_once, range(1)))
+        (error,) = outcomes(send(asked_often, range(1)))
+        assert "no producer id: " in str(late)
+        assert f"no producer id: {broker.address}" in str(error)
+        assert "InitProducerId: no response within 300 ms" in str(error)
 
     def test_brokers_without_it(self, broker: EmbeddedBroker, make: Make) -> None:
         broker.hide_api("InitProducerId")

@@ -99,8 +99,8 @@ class FakeWire:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in {
-            "start", "connect", "forget_connection", "explain", "set_producer", "disable_idempotence", "requeue",
-            "fail", "complete", "split", "close", "abort", "stop",
+            "start", "connect", "forget_connection", "explain", "explain_no_producer_id", "set_producer",
+            "disable_idempotence", "requeue", "fail", "complete", "split", "close", "abort", "stop",
         }:  # fmt: skip
             raise AttributeError(name)
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import pytest
 
-from pykafka_fast.errors import ClusterAuthorizationFailedError, InvalidRequestError, UnsupportedVersionError
+from pykafka_fast.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidRequestError,
+    KafkaConnectionError,
+    UnsupportedVersionError,
+)
 from pykafka_fast.idempotence import IdentityState, ProducerIdentity, Verdict
 from pykafka_fast.protocol.init_producer_id import InitProducerIdResponse
 
 MS = 1_000_000
 T0 = 5_000 * MS
+LOST = KafkaConnectionError("lost")
 
 
 def make() -> ProducerIdentity:
@@ -51,7 +57,7 @@ def test_failures_back_off_and_success_starts_anew() -> None:
     identity.need(T0)
     for delay_ms in (100, 200, 300):
         identity.on_sent()
-        identity.on_failure(T0)
+        assert identity.on_failure(T0, LOST) is Verdict.RETRY
         assert identity.next_request_ns() == T0 + delay_ms * MS
         assert not identity.is_due(T0 + delay_ms * MS - 1)
         assert identity.is_due(T0 + delay_ms * MS)
@@ -59,7 +65,7 @@ def test_failures_back_off_and_success_starts_anew() -> None:
     identity.on_response(InitProducerIdResponse(0, 7, 0), T0)
     identity.need(T0)
     identity.on_sent()
-    identity.on_failure(T0)
+    assert identity.on_failure(T0, LOST) is Verdict.RETRY
     assert identity.next_request_ns() == T0 + 100 * MS
 
 
@@ -91,6 +97,22 @@ def test_other_answers_are_final() -> None:
     identity.on_sent()
     assert identity.on_response(InitProducerIdResponse(42), T0) is Verdict.FATAL
     assert isinstance(identity.error, InvalidRequestError)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-1, "InitProducerId: UNKNOWN_SERVER_ERROR: The broker failed in a way it has no number for; its log"),
+        (31, "InitProducerId: CLUSTER_AUTHORIZATION_FAILED: No permission"),
+        (999, "InitProducerId: error 999"),
+    ],
+)
+def test_refusals_name_the_request_and_say_nothing_of_records(code: int, said: str) -> None:
+    identity = make()
+    identity.on_response(InitProducerIdResponse(code), T0)
+    assert identity.error is not None
+    assert identity.error.args[0].startswith(said)
+    assert "record" not in identity.error.args[0]
 
 
 def test_a_broker_that_is_too_old() -> None:
