@@ -97,6 +97,7 @@ struct pkf_topic {
     pkf_topic *next;
     char *name;
     uint32_t name_len;
+    char *trouble;                   // malloc: why nobody leads it, or NULL; wire
     uint8_t id[16];                  // all zero while unknown; wire
     _Atomic int32_t partition_count; // 0 while unknown
     _Atomic int32_t available_count;

@@ -36,7 +36,7 @@ typedef struct pkf_event {
 typedef enum pkf_command_kind {
     PKF_COMMAND_CONNECT = 1, // node, fd, version, correlation: a connection that carries Produce from now on
     PKF_COMMAND_FORGET,      // node, text: ask again when there is need of a connection; with a reason, close it too
-    PKF_COMMAND_EXPLAIN,     // node (-1: the producer id), text: why there is none; batches that expire say so
+    PKF_COMMAND_EXPLAIN,     // topic or node (-1: the producer id), text: why there is none; batches that expire say so
     PKF_COMMAND_THROTTLE,    // node, delay_ns: the broker asked to be left alone before the connection was handed over
     PKF_COMMAND_LEADERS,     // topic, count, leaders (node ids), epochs, id: metadata has spoken
     PKF_COMMAND_LEADER,      // topic, partition, node, epoch: KIP-951, newer than metadata

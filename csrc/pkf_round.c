@@ -81,6 +81,7 @@ static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id
 static void set_leaders(pkf_wire *wire, pkf_command *command) {
     pkf_partition **parts = atomic_load(&command->topic->parts);
     memcpy(command->topic->id, command->id, sizeof command->id);
+    pkf_wire_explain(&command->topic->trouble, NULL);
     for (int32_t i = 0; i < command->count; i++) set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
 }
 
@@ -121,9 +122,10 @@ static void await_appends(pkf_wire *wire) {
 }
 
 static void explain(pkf_wire *wire, const pkf_command *command) {
-    pkf_node *node = command->node < 0 ? NULL : pkf_wire_node(wire, command->node);
+    bool of_node = command->topic == NULL && command->node >= 0;
+    pkf_node *node = of_node ? pkf_wire_node(wire, command->node) : NULL;
     if (node) pkf_wire_explain(&node->trouble, command->text);
-    if (command->node < 0) pkf_wire_explain(&wire->trouble, command->text);
+    if (!of_node) pkf_wire_explain(command->topic ? &command->topic->trouble : &wire->trouble, command->text);
 }
 
 static void begin_close(pkf_wire *wire) {

@@ -230,13 +230,15 @@ static bool is_expired(const pkf_wire *wire, const pkf_batch *batch) {
 // What stood in the way: the last try's error, or what kept it from being sent at all.
 static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text) {
     int32_t leader = batch->partition->leader;
-    const char *trouble = leader >= 0 ? wire->nodes[leader]->trouble : NULL;
+    const char *trouble = leader >= 0 ? wire->nodes[leader]->trouble : batch->partition->topic->trouble;
     if (batch->message) {
         pkf_text_add(text, "; the last try failed: ");
         pkf_text_add(text, batch->message);
     }
     if (leader < 0) {
         pkf_text_add(text, "; the partition has no leader that is known");
+        if (trouble) pkf_text_add(text, ": ");
+        if (trouble) pkf_text_add(text, trouble);
     } else if (trouble) {
         pkf_text_add(text, "; its leader, node ");
         pkf_text_add_int(text, wire->nodes[leader]->id);

@@ -80,6 +80,7 @@ void pkf_topic_free(pkf_topic *topic) {
     }
     pthread_mutex_destroy(&topic->route_lock);
     free(topic->available);
+    free(topic->trouble);
     free(topic->name);
     free(topic);
 }

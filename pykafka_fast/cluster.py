@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .errors import KafkaError, KafkaProtocolError
@@ -256,6 +256,30 @@ class ClusterSnapshot:
         topics = self._topics if map_topic is None else {n: map_topic(topic) for n, topic in self._topics.items()}
         kept = self._brokers if brokers is None else brokers
         return ClusterSnapshot(kept, topics, self.cluster_id, self._controller_id, is_bootstrap)
+
+    def topics_after(
+        self, answered: Sequence[MetadataTopic], partial: bool, with_epochs: bool
+    ) -> tuple[dict[str, TopicMetadata], bool]:
+        """All topics after a metadata response, and whether it tells anything new.
+
+        Args:
+            answered: topics of the response.
+            partial: topics it does not name stay as they are.
+            with_epochs: whether the response's epochs can be trusted (v9 and later).
+
+        Raises:
+            KafkaProtocolError: partitions of a topic are not numbered from 0 on.
+        """
+        named = {topic.name for topic in answered}
+        kept = self._topics.items() if partial else ()
+        topics = {name: topic for name, topic in kept if name not in named}
+        any_news = False
+        for topic in answered:
+            if topic.name is not None and topic.error_code == 0:
+                known = self._topics.get(topic.name)
+                topics[topic.name], news = TopicMetadata.from_response(topic, known, with_epochs)
+                any_news = any_news or news
+        return topics, any_news
 
     def with_leaders(self, updates: Iterable[LeaderUpdate], endpoints: Iterable[Broker]) -> ClusterSnapshot:
         """The snapshot after a produce response named new leaders (KIP-951).

@@ -188,7 +188,8 @@ class MetadataCache:
         before, refused = self.snapshot, self._refusal(response)
         if refused is None:
             try:
-                topics, news = self._read_topics(response, fetch.partial)
+                with_epochs = response.version >= _EPOCHS_RELIABLE_VERSION
+                topics, news = before.topics_after(response.topics, fetch.partial, with_epochs)
             except KafkaProtocolError as error:
                 refused = error
         if refused is not None:
@@ -218,24 +219,6 @@ class MetadataCache:
             return MetadataEmptyBrokerList("the metadata names no broker")
         return None
 
-    def _read_topics(self, response: MetadataResponse, partial: bool) -> tuple[dict[str, TopicMetadata], bool]:
-        """All topics after this response, and whether it tells anything new."""
-        with_epochs = response.version >= _EPOCHS_RELIABLE_VERSION
-        named = {topic.name for topic in response.topics}
-        topics: dict[str, TopicMetadata] = {}
-        if partial:
-            for name in self.snapshot.topics(exclude_internal_topics=False) - named:
-                known = self.snapshot.topic(name)
-                if known is not None:
-                    topics[name] = known
-        any_news = False
-        for topic in response.topics:
-            if topic.name is not None and topic.error_code == 0:
-                known = self.snapshot.topic(topic.name)
-                topics[topic.name], news = TopicMetadata.from_response(topic, known, with_epochs)
-                any_news = any_news or news
-        return topics, any_news
-
     def _note_errors(self, topics: Iterable[MetadataTopic], partial: bool) -> None:
         if not partial:
             self._topic_errors.clear()
@@ -260,6 +243,12 @@ class MetadataCache:
             else:
                 del self._expiry_ns[topic]
                 self._topic_errors.pop(topic, None)
+
+    def topic_error(self, topic: str) -> int | None:
+        """The error number the last answer had for ``topic``; None if it had none."""
+        with self._waiters.lock:
+            error = self._topic_errors.get(topic)
+            return None if error is None else error.code
 
     # Who wants an update
 

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ._core.accumulator import Accumulator
 from ._core.wire import Wire
 from .cluster import ClusterSnapshot, MetadataChanges, TopicRoute
 from .protocol.message import ZERO_UUID
+from .retry import description
 
 __all__ = ["Routes"]
 
@@ -51,8 +54,12 @@ class Routes:
         """The wire has records for a partition of this topic that nobody leads; it says so once per answer."""
         self._leaderless.add(name)
 
-    def answer_leaderless(self, snapshot: ClusterSnapshot) -> list[str]:
-        """After an answer: let the wire look, and ask, again.
+    def answer_leaderless(self, snapshot: ClusterSnapshot, error_of: Callable[[str], int | None]) -> list[str]:
+        """After an answer: let the wire look, and ask, again; what is not found is explained.
+
+        Args:
+            snapshot: what is known now.
+            error_of: the number with which the cluster refused a topic, None if it did not.
 
         Returns:
             Topics with records that nothing is known about yet.
@@ -67,4 +74,9 @@ class Routes:
         pending = self._accumulator.lost() if unknown else {}
         needed = [name for name in unknown if name in pending]
         self._leaderless = set(needed)
+        for name in needed:
+            code = error_of(name)
+            if code is not None:
+                said = f"Metadata answers {description(code, None)}"
+                self._wire.explain(-1, said, self._accumulator.topic(name))
         return needed

@@ -423,7 +423,7 @@ class Sender:
     def _on_metadata(self) -> None:
         now_ns = self._clock()
         self._settlement.on_metadata()
-        for topic in self._routes.answer_leaderless(self.metadata.snapshot):
+        for topic in self._routes.answer_leaderless(self.metadata.snapshot, self.metadata.topic_error):
             self.metadata.add_topic(topic, now_ns)
 
     def _on_verdict(self, verdict: Verdict) -> None:
@@ -432,7 +432,7 @@ class Sender:
             _logger.debug("producer id %d, epoch %d", self._identity.producer_id, self._identity.epoch)
             self._announce_identity()
         elif verdict is Verdict.RETRY and error is not None:
-            self._wire.explain_no_producer_id(message_of(error))
+            self._wire.explain(-1, message_of(error))
         elif verdict is Verdict.REFUSED and error is not None:
             _logger.error("No producer id: %s", error)
             self._wire.abort(code_of(error), message_of(error))

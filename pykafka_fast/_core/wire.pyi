@@ -96,10 +96,11 @@ class Wire:
         """Hand over a connected, non-blocking socket (the descriptor is the wire's from now on)."""
     def forget_connection(self, node: int, reason: str | None = None) -> None:
         """Nobody is connecting to the node any more: report NEED_CONNECTION again; with a reason, disconnect too."""
-    def explain(self, node: int, text: str) -> None:
-        """Why there is no connection to the node; batches that expire say so."""
-    def explain_no_producer_id(self, text: str) -> None:
-        """Why there is no producer id, until there is one; batches that expire say so."""
+    def explain(self, node: int, text: str, topic: Topic | None = None) -> None:
+        """Why there is no connection to the node or, with -1, no leader of the topic or, without one, no producer id.
+
+        Batches that expire say so.
+        """
     def throttle(self, node: int, ms: int) -> None:
         """Send nothing to the node for so long: it asked for that before its connection is handed over (KIP-219)."""
     def set_leaders(self, topic: Topic, leaders: Sequence[int], epochs: Sequence[int], topic_id: bytes) -> None:

@@ -253,17 +253,14 @@ cdef class Wire:
         command.node, command.text = node, copied(reason)
         pkf_wire_command(self.c, command)
 
-    def explain(self, int node, str text not None):
-        """Why there is no connection to the node; batches that expire say so."""
+    def explain(self, int node, str text not None, Topic topic=None):
+        """Why there is no connection to the node or, with -1, no leader of the topic or, without one, no producer id.
+
+        Batches that expire say so.
+        """
         cdef pkf_command *command = new_command(PKF_COMMAND_EXPLAIN)
         command.node = node
-        command.text = copied(text)
-        pkf_wire_command(self.c, command)
-
-    def explain_no_producer_id(self, str text not None):
-        """Why there is no producer id, until there is one; batches that expire say so."""
-        cdef pkf_command *command = new_command(PKF_COMMAND_EXPLAIN)
-        command.node = -1
+        command.topic = NULL if topic is None else topic.c
         command.text = copied(text)
         pkf_wire_command(self.c, command)
 

@@ -204,6 +204,14 @@ class TestMovedLeaders:
         assert all(isinstance(error, KafkaTimeoutError) for error in errors)
         assert "no leader" in str(errors[0])
 
+    def test_the_topic_is_refused_while_records_wait(self, broker: EmbeddedBroker, make: Make) -> None:
+        producer = make(broker, delivery_timeout_ms=1500, request_timeout_ms=100)
+        warmed_up(producer)
+        broker.fail("Produce", 6, times=None)
+        broker.fail("Metadata", 29, topic="t", times=None)
+        (error,) = outcomes(send(producer, range(1)))
+        assert "no leader that is known: Metadata answers TOPIC_AUTHORIZATION_FAILED" in str(error)
+
 
 class TestProducerId:
     @pytest.mark.parametrize("code", [14, 15, 51])

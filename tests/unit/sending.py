@@ -94,13 +94,16 @@ class FakeWire:
     def set_leaders(self, topic: FakeTopic, leaders: Any, epochs: Any, topic_id: bytes) -> None:
         self._calls.append(("set_leaders", topic.name, list(leaders), list(epochs)))
 
+    def explain(self, node: int, text: str, topic: FakeTopic | None = None) -> None:
+        self._calls.append(("explain", node, text, *([topic.name] if topic else [])))
+
     def restart(self, topic: FakeTopic, partition: int) -> None:
         self._calls.append(("restart", topic.name, partition))
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in {
-            "start", "connect", "forget_connection", "explain", "explain_no_producer_id", "set_producer",
-            "disable_idempotence", "requeue", "fail", "complete", "split", "close", "abort", "stop",
+            "start", "connect", "forget_connection", "set_producer", "disable_idempotence", "requeue", "fail",
+            "complete", "split", "close", "abort", "stop",
         }:  # fmt: skip
             raise AttributeError(name)
 

@@ -246,7 +246,7 @@ class TestUnknownLeader:
         for _ in range(2):
             world.advance(100)
             world.control().answer(metadata(topic("t", error=3)))
-        assert world.take() == []
+        assert world.take() == [("explain", -1, "Metadata answers UNKNOWN_TOPIC_OR_PARTITION", "t")] * 2
         world.advance(100)
         world.control().answer(metadata(topic("t")))
         assert world.take()[-1] == ("set_leaders", "t", [1, 2], [0, 0])
