@@ -399,6 +399,9 @@ class KafkaProducer(ProducerBase):
         Times are in milliseconds, sizes in bytes, rates per second, ``metadata-age`` in seconds. None with
         ``metrics_enabled=False``, empty after close().
 
+        Figures of connections, requests, responses and throttling are of the connections that carry records, not of
+        those over which metadata and the producer id are asked for.
+
         Args:
             raw: one flat mapping of :class:`~pykafka_fast.metrics.MetricName` to
                 :class:`~pykafka_fast.metrics.KafkaMetric`, whose ``value()`` stays what it was at this call.
