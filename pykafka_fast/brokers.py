@@ -98,12 +98,12 @@ class Brokers:
         self._forget_old_backoffs()
         self._forget_old_versions()
         if not snapshot.is_bootstrap:  # while starting over, brokers are looked for where they were
-            self._answering &= {f"{broker.host}:{broker.port}" for broker in self._known.values()}
+            self._answering &= {broker.address for broker in self._known.values()}
             for node_id in self._wanted.keys() - self._known.keys():
                 self._give_up(node_id)
 
     def _control_link(self, broker: Broker) -> Link:
-        address = f"{broker.host}:{broker.port}"
+        address = broker.address
         backoff = self._backoffs.setdefault(
             address, ReconnectState(self._network.reconnect, self._network.setup_timeout)
         )
@@ -125,7 +125,7 @@ class Brokers:
                 del self._backoffs[address]
 
     def _forget_old_versions(self) -> None:
-        current = {f"{broker.host}:{broker.port}" for broker in self._known.values()}
+        current = {broker.address for broker in self._known.values()}
         current.update(link.address for link in self._control.values())
         for address in self._newest_produce.keys() - current:
             del self._newest_produce[address]

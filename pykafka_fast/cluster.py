@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .errors import KafkaError, KafkaProtocolError
+from .option import host_port
 from .protocol.message import ZERO_UUID
 from .protocol.metadata import MetadataTopic
 from .types import TopicPartition
@@ -38,6 +39,11 @@ class Broker(NamedTuple):
     def nodeId(self) -> int:
         """The id under the name kafka-python 2.x used."""
         return self.node_id
+
+    @property
+    def address(self) -> str:
+        """Host and port, as messages name them."""
+        return host_port(self.host, self.port)
 
 
 class LeaderUpdate(NamedTuple):

@@ -403,7 +403,7 @@ class MetadataCache:
         if self._connection_errors:
             parts.append("last errors: " + "; ".join(self._connection_errors.values()))
         elif self.update_version == 0:
-            servers = ", ".join(f"{broker.host}:{broker.port}" for broker in self._bootstrap.values())
+            servers = ", ".join(broker.address for broker in self._bootstrap.values())
             parts.append(f"no good answer yet from {servers}")
         raise KafkaTimeoutError(". ".join(parts)) from cause
 
@@ -422,7 +422,7 @@ class MetadataCache:
 
     def _forget_old_addresses(self) -> None:
         """Keep the errors of servers that still count, so that broker moves do not fill the memory."""
-        current = {f"{broker.host}:{broker.port}" for broker in (*self._bootstrap.values(), *self.snapshot.brokers())}
+        current = {broker.address for broker in (*self._bootstrap.values(), *self.snapshot.brokers())}
         for address in self._connection_errors.keys() - current:
             del self._connection_errors[address]
 

@@ -359,6 +359,11 @@ def parse_bootstrap(value: Any) -> list[tuple[str, int]]:
     return addresses
 
 
+def host_port(host: str, port: int) -> str:
+    """``host:port`` as ``parse_bootstrap`` reads it: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _address(entry: str) -> tuple[str, int]:
     rest = _without_protocol(entry).rstrip("/")
     bracketed = _BRACKETED.match(rest)

@@ -394,7 +394,7 @@ class Sender:
         self.metadata.request_update()
 
     def _on_produce_unsupported(self, broker: Broker, error: UnsupportedVersionError) -> None:
-        text = f"{broker.host}:{broker.port} cannot be sent records to: {message_of(error)}"
+        text = f"{broker.address} cannot be sent records to: {message_of(error)}"
         _logger.error("%s", text)
         if self._config.enable_idempotence:
             self._set_fatal(UnsupportedVersionError(text))

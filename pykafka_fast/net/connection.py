@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ..errors import BrokerResponseError, IllegalStateError, KafkaConnectionError, KafkaError, KafkaProtocolError
+from ..option import host_port
 from ..protocol.api import APIS, ApiKey, api_name, negotiate
 from ..protocol.header import encode_request
 from .dialer import Dialer, is_connected
@@ -116,8 +117,7 @@ class BrokerConnection:
 
     def __str__(self) -> str:
         node = f" (node {self.node_id})" if self.node_id >= 0 else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}{node}"
+        return f"{host_port(self.host, self.port)}{node}"
 
     # What the owner's selector needs to know
 

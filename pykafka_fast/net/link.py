@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..errors import KafkaConnectionError
+from ..option import host_port
 from .backoff import ExponentialBackoff, ReconnectState
 from .connection import BrokerConnection, ConnectionState, Detached
 from .options import ConnectionOptions
@@ -137,8 +138,8 @@ class Link:
 
     @property
     def address(self) -> str:
-        """Host and port."""
-        return f"{self.host}:{self.port}"
+        """Host and port, as messages name them."""
+        return host_port(self.host, self.port)
 
     @property
     def is_ready(self) -> bool:

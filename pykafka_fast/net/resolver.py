@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import KafkaConnectionError
+from ..option import host_port
 
 __all__ = ["Address", "Resolution", "Resolver"]
 
@@ -31,8 +32,7 @@ class Address(NamedTuple):
     host: str
 
     def __str__(self) -> str:
-        host = self.sockaddr[0]
-        return f"[{host}]:{self.sockaddr[1]}" if ":" in host else f"{host}:{self.sockaddr[1]}"
+        return host_port(*self.sockaddr[:2])
 
 
 class Resolution(NamedTuple):
@@ -95,7 +95,7 @@ class Resolver:
             return
         standing_by = self._stands_by()
         if not 0 < port <= _MAX_PORT:  # getaddrinfo would cut it to 16 bits
-            error = KafkaConnectionError(f"{host}:{port}: a port is a number from 1 to {_MAX_PORT}")
+            error = KafkaConnectionError(f"{host_port(host, port)}: a port is a number from 1 to {_MAX_PORT}")
             self._post(key, Resolution(host, port, (), error))
             return
         literal = None if canonical else self._literal(host, port)
@@ -158,10 +158,10 @@ class Resolver:
             addresses = _addresses(self._lookup(host, port, type=socket.SOCK_STREAM), host)
             if canonical:
                 addresses = tuple(self._with_canonical_name(address) for address in addresses)
-            error = None if addresses else KafkaConnectionError(f"{host}:{port}: the name has no address")
+            error = None if addresses else KafkaConnectionError(f"{host_port(host, port)}: the name has no address")
         except (OSError, UnicodeError) as failure:
             addresses = ()
-            error = KafkaConnectionError(f"{host}:{port}: cannot resolve the host name: {_reason(failure)}")
+            error = KafkaConnectionError(f"{host_port(host, port)}: cannot resolve the host name: {_reason(failure)}")
         self._post(key, Resolution(host, port, addresses, error))
 
     def _with_canonical_name(self, address: Address) -> Address:

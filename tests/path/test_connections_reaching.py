@@ -141,7 +141,13 @@ class TestIPv6:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
             port = server.getsockname()[1]
         error = make(f"[::1]:{port}", max_block_ms=300).send("t", b"v").exception
-        assert f"[::1]:{port}: could not connect: [::1]:{port}: Connection refused" in str(error)
+        assert f"last errors: [::1]:{port}: could not connect: [::1]:{port}: Connection refused" in str(error)
+
+    def test_a_server_that_does_not_answer_is_named_readably(self, make: Make) -> None:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+            port = server.getsockname()[1]
+            error = make(f"[::1]:{port}", max_block_ms=300).send("t", b"v").exception
+        assert f"no answer yet from [::1]:{port}" in str(error)
 
 
 @pytest.mark.parametrize("port", [0, -1, 70_000, 2**31 - 1])
