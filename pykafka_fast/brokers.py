@@ -38,7 +38,8 @@ class Brokers:
     Args:
         network: what connections share.
         wire: takes produce connections over.
-        on_error: told the address and the reason whenever a broker could not be reached or was lost.
+        on_error: told the address and the reason whenever a broker could not be reached or was lost in use.
+        refresh: called when that, or the end of an idle connection, may mean that the cluster has changed.
         on_reached: told the address of a broker that answers.
         on_unsupported: told that a broker cannot be sent records to.
         on_old: told, in words, of each broker that takes message sets, before it is sent any.
@@ -52,6 +53,7 @@ class Brokers:
         wire: Wire,
         *,
         on_error: Callable[[str, KafkaError], None],
+        refresh: Callable[[], object],
         on_reached: Callable[[str], None],
         on_unsupported: Callable[[Broker, UnsupportedVersionError], None],
         on_old: Callable[[str], None],
@@ -61,6 +63,7 @@ class Brokers:
         self._network = network
         self._wire = wire
         self._on_error = on_error
+        self._refresh = refresh
         self._on_reached = on_reached
         self._on_unsupported = on_unsupported
         self._on_old = on_old
@@ -309,7 +312,8 @@ class Brokers:
             _logger.debug("%s", text)
         else:
             self._complaints.warn(link.address, "%s", text)
-        self._on_error(link.address, error)
+            self._on_error(link.address, error)
+        self._refresh()
         return text
 
     def _reached(self, link: Link) -> None:

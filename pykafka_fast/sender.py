@@ -88,9 +88,9 @@ class Sender:
         self._resolver = resolver or Resolver(self.wake)
         self._network = self._make_network(software_version)
         self._brokers = Brokers(
-            self._network, wire, on_error=self._on_broker_error, on_reached=self.metadata.note_connection_ready,
-            on_unsupported=self._on_produce_unsupported, on_old=self._on_old_broker,
-            allow_headers=accumulator.allow_headers)
+            self._network, wire, on_error=self.metadata.note_connection_error, refresh=self.metadata.request_update,
+            on_reached=self.metadata.note_connection_ready, on_unsupported=self._on_produce_unsupported,
+            on_old=self._on_old_broker, allow_headers=accumulator.allow_headers)
         self._identity = ProducerIdentity(backoff.delay_ns)
         self._settlement = self._make_settlement(backoff)
         self._control = Control(
@@ -388,10 +388,6 @@ class Sender:
             self._wire.restart(self._accumulator.topic(topic), partition)
 
     # Brokers
-
-    def _on_broker_error(self, address: str, error: KafkaError) -> None:
-        self.metadata.note_connection_error(address, error)
-        self.metadata.request_update()
 
     def _on_produce_unsupported(self, broker: Broker, error: UnsupportedVersionError) -> None:
         text = f"{broker.address} cannot be sent records to: {message_of(error)}"

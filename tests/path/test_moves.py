@@ -162,6 +162,18 @@ class TestIdleConnections:
             wait_for(lambda closed=closed: closed_connections(producer) > closed)  # noticed while nothing was sent
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
+    def test_closed_by_the_broker_explain_no_time_out(self, start_broker: StartBroker, make: Make) -> None:
+        broker = start_broker(brokers=2)
+        producer = make(broker, max_block_ms=300)
+        for partition in (0, 1):
+            producer.send("t", b"x", partition=partition).get(timeout=10)
+        closed = closed_connections(producer)
+        broker.cut(when="now")
+        wait_for(lambda: closed_connections(producer) == closed + 2)
+        error = producer.send("missing", b"x").exception
+        assert "UNKNOWN_TOPIC_OR_PARTITION" in str(error)
+        assert "last errors" not in str(error)
+
     def test_closed_by_us(self, broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
         producer = make(broker, linger_ms=0, connections_max_idle_ms=100)
         for i in range(4):
