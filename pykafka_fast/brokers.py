@@ -287,9 +287,9 @@ class Brokers:
         self._wire.connect(node_id, detached.fd, version, detached.next_correlation_id)
 
     def _on_produce_failed(self, link: Link, error: KafkaConnectionError) -> None:
+        """Records may wait for another leader by now, or for nobody: whether they do here is the wire's to say."""
         self._wire.explain(link.node_id, self._failed(link, error))
-        if self._wire.live_count() == 0:
-            self._give_up(link.node_id)
+        self._give_up(link.node_id)
 
     def _give_up(self, node_id: int) -> None:
         """Nothing waits for this node any more, or nothing can be done for what does: the wire may ask again."""

@@ -14,6 +14,7 @@ import pytest
 from pykafka_fast import KafkaProducer
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
+from tools.brokers.processes import free_port
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -132,6 +133,27 @@ def test_a_leader_named_in_the_answer_is_used_without_asking(start_broker: Start
     began = time.monotonic()
     producer.send("t", b"x").get(timeout=10)
     assert time.monotonic() - began < 1.5
+
+
+def test_a_broker_nothing_waits_for_is_dialled_no_more(
+    start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "pykafka_fast")
+    broker = start_broker(brokers=2, topics={"t": 2})
+    broker.move_leader("t", 0, 1)
+    broker.move_leader("t", 1, 2)
+    broker._cluster.nodes[2].port = free_port()
+    producer = make(broker.node_address(1), linger_ms=0, reconnect_backoff_ms=10, reconnect_backoff_max_ms=10)
+    moved = producer.send("t", b"x", partition=1)
+    refused = lambda: sum("refused" in record.getMessage() for record in caplog.records)  # noqa: E731
+    wait_for(lambda: refused() >= 3)
+    broker.move_leader("t", 1, 1)
+    moved.get(timeout=20)
+    before = refused()
+    broker.delay("Produce", 20)
+    for _ in range(20):  # something is always under way, as in a busy producer
+        producer.send("t", b"x", partition=0).get(timeout=20)
+    assert refused() - before <= 1  # the attempt that was under way
 
 
 def test_no_leader_for_a_while(start_broker: StartBroker, make: Make) -> None:

@@ -74,7 +74,6 @@ class FakeWire:
         self._calls = calls
         self._wakeup = Wakeup()
         self.queue: list[Any] = []
-        self.live = 1
 
     def fileno(self) -> int:
         return self._wakeup.fileno()
@@ -87,9 +86,6 @@ class FakeWire:
     def push(self, *events: Any) -> None:
         self.queue += events
         self._wakeup.signal()
-
-    def live_count(self) -> int:
-        return self.live
 
     def set_leaders(self, topic: FakeTopic, leaders: Any, epochs: Any, topic_id: bytes) -> None:
         self._calls.append(("set_leaders", topic.name, list(leaders), list(epochs)))

@@ -168,20 +168,21 @@ class TestProduceConnections:
         for _ in range(3):
             world.open("host1")[0].break_off("refused", tcp_connected=False)
             assert world.open("host1") == []
-            (call,) = world.take()
+            call, given_up = world.take()
             assert call[:2] == ("explain", 1)
             assert "refused; " in call[2]
             assert "advertised.listeners" in call[2]  # nobody ever answered there
+            assert given_up == ("forget_connection", 1)
+            world.tell(FakeEvent(NEED, node=1))
             world.advance(49)
             assert world.open("host1") == []
             world.advance(1)
         assert len(world.open("host1")) == 1
 
-    def test_given_up_when_nothing_waits(self, world: World) -> None:
+    def test_given_up_unless_the_wire_asks_again(self, world: World) -> None:
         world.boot(topic())
         world.tell(FakeEvent(NEED, node=1))
         world.take()
-        world.wire.live = 0
         world.open("host1")[0].break_off()
         assert ("forget_connection", 1) in world.take()
         world.advance(1000)
