@@ -142,6 +142,16 @@ class BrokerConnection:
         return self._in_flight.deadline()
 
     @property
+    def address(self) -> Address | None:
+        """The address it is connected to, or tried last."""
+        return self._dialer.address
+
+    @property
+    def was_useful(self) -> bool:
+        """Whether it answered more than the question for its versions, or ended before it was asked more."""
+        return self._answered or self.ended_idle
+
+    @property
     def in_flight_count(self) -> int:
         """Requests that wait for a response."""
         return len(self._in_flight)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import KafkaConnectionError
@@ -19,7 +19,7 @@ from ..option import host_port
 from .backoff import ExponentialBackoff, ReconnectState
 from .connection import BrokerConnection, ConnectionState, Detached
 from .options import ConnectionOptions
-from .resolver import Resolution, Resolver
+from .resolver import Address, Resolution, Resolver
 from .wiredump import WireDump
 
 __all__ = ["Link", "Network"]
@@ -42,6 +42,8 @@ class Network:
         selector: where connections wait.
         wire_dump: logs messages.
         ask_oldest: addresses where our newest ApiVersions made the broker hang up, as one may that does not know it.
+        begin_with: of a name with several addresses, by "host:port": where it answered last, or what is behind the one
+            that failed last.
     """
 
     resolver: Resolver
@@ -54,6 +56,7 @@ class Network:
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     wire_dump: WireDump = field(default_factory=WireDump)
     ask_oldest: set[str] = field(default_factory=set)
+    begin_with: dict[str, Address] = field(default_factory=dict)
     _closed: bool = False
 
     def watch(self, connection: BrokerConnection) -> None:
@@ -130,6 +133,7 @@ class Link:
         self._network = network
         self._on_ready = on_ready
         self._on_failed = on_failed
+        self._addresses: Sequence[Address] = ()
         self._attempt = 0  # counts; a look-up of an earlier one is of no interest any more
         self._looking_up = False
 
@@ -222,8 +226,9 @@ class Link:
             self.ended_idle = False
             self._fail(found.error, False)
             return
-        # Each attempt begins with another address, or one that accepts and never answers would hide the others.
-        first = (attempt - 1) % len(found.addresses)
+        self._addresses = found.addresses
+        begin_with = self._network.begin_with.get(self.address)
+        first = found.addresses.index(begin_with) if begin_with in found.addresses else 0
         self.connection = connection = BrokerConnection(
             self.node_id,
             self.host,
@@ -244,12 +249,21 @@ class Link:
     def _ready(self, connection: BrokerConnection) -> None:
         if connection is self.connection:
             self.reconnect.on_ready()
+            self._begin_with(connection.address, 0)
             self._on_ready(self)
+
+    def _begin_with(self, address: Address | None, offset: int) -> None:
+        """The next attempt begins with this address, or so many behind it."""
+        addresses = self._addresses
+        if len(addresses) > 1 and address in addresses:
+            self._network.begin_with[self.address] = addresses[(addresses.index(address) + offset) % len(addresses)]
 
     def _closed(self, connection: BrokerConnection, error: KafkaConnectionError) -> None:
         if connection is self.connection:
             self.connection = None
             self.ended_idle = connection.ended_idle
+            if not connection.was_useful:  # or an address that accepts and never answers would hide the others
+                self._begin_with(connection.address, 1)
             if connection.hung_up:
                 self._network.ask_oldest ^= {self.address}  # in turn: it may have had another reason
             self._fail(error, connection.tcp_connected)

@@ -109,6 +109,22 @@ class TestAddresses:
                             reconnect_backoff_ms=10, max_block_ms=20_000)
             assert outcomes(send(producer, range(4))) == [None] * 4
 
+    def test_the_one_that_answers_is_returned_to(
+        self, names: dict[str, list[tuple[str, int]]], broker: EmbeddedBroker, make: Make
+    ) -> None:
+        """Whoever found it out: an address that accepts and never answers costs one time-out, not one per connection."""
+        with serving(silence) as (silent, to_silent):
+            names["kafka.example"] = [("127.0.0.1", int(it.rpartition(":")[2])) for it in (silent, broker.address)]
+            broker._cluster.nodes[1].host, broker._cluster.nodes[1].port = "kafka.example", 9092
+            producer = make("kafka.example:9092", request_timeout_ms=300, reconnect_backoff_ms=10)
+            assert outcomes(send(producer, range(4))) == [None] * 4
+            for _ in range(3):
+                asked = broker.request_count("ApiVersions")
+                broker.cut()
+                assert outcomes(send(producer, range(4))) == [None] * 4
+                broker.wait(lambda it, asked=asked: it.request_count("ApiVersions") >= asked + 2)  # control, records
+            assert len(to_silent) == 1
+
     def test_all_of_them_are_named_when_none_works(
         self, names: dict[str, list[tuple[str, int]]], make: Make
     ) -> None:

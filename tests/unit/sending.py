@@ -120,6 +120,8 @@ class FakeConnection:
     ) -> None:
         self.node_id, self.host, self.port = node_id, host, port
         self.addresses = addresses
+        self.address = addresses[0]
+        self.was_useful = False
         self.state = ConnectionState.CONNECTING
         self.tcp_connected = False
         self.ended_idle = self.hung_up = False
@@ -188,6 +190,7 @@ class FakeConnection:
     def answer(self, response: Any) -> None:
         """Answer the oldest request."""
         _, _, callback = self.requests.pop(0)
+        self.was_useful = True
         callback(response, None)
 
 
