@@ -82,7 +82,8 @@ class Brokers:
     # The cluster
 
     def update(self, snapshot: ClusterSnapshot) -> None:
-        """These are the brokers now. Connections to brokers that are gone serve as long as they last."""
+        """These are the brokers now. Connections to brokers that are gone serve as long as they last, but not where
+        somebody else has taken over their ids."""
         self._known = {broker.node_id: broker for broker in snapshot.brokers()}
         by_address = {(broker.host, broker.port): broker for broker in self._known.values()}
         before, self._control = self._control, {}
@@ -98,6 +99,9 @@ class Brokers:
         for broker in self._known.values():
             if broker.node_id not in self._control:
                 self._control[broker.node_id] = self._control_link(broker)
+        for node_id in self._handed & self._known.keys():
+            if self._produce[node_id].address != self._known[node_id].address:
+                self._wire.forget_connection(node_id, f"the broker has moved to {self._known[node_id].address}")
         self._forget_old_backoffs()
         self._forget_old_versions()
         if not snapshot.is_bootstrap:  # while starting over, brokers are looked for where they were

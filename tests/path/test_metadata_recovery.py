@@ -18,6 +18,7 @@ from pykafka_fast.protocol.metadata import MetadataResponse
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 from tests.path.test_retry import outcomes
+from tools.relay import Relay
 
 TIMEOUT_S = 20.0
 QUICK: dict[str, Any] = {
@@ -94,6 +95,23 @@ def test_a_node_takes_another_ones_place(start_broker: StartBroker, make: Make) 
     assert outcomes(futures) == [None] * 20
     assert values(new) == sent
     assert {request.node for request in new.requests_of("Produce")} == {2}
+
+
+def test_a_node_that_moves_is_not_waited_for_where_it_was(start_broker: StartBroker, make: Make) -> None:
+    """Its id is at another address; the connection to the old one is silent, and nobody has closed it."""
+    broker = start_broker()
+    (node,) = broker._cluster.nodes.values()
+    bootstrap, right = broker.address, node.port
+    with Relay() as relay:
+        node.port = port_of(relay.open(bootstrap))
+        producer = make(bootstrap, **QUICK)
+        assert producer.send("t", b"1", partition=0).get(timeout=10).offset == 0
+        relay.silence(1)
+        future = producer.send("t", b"2", partition=0)
+        node.port = right
+        producer._lifecycle._sender.request_metadata()
+        assert future.get(timeout=10).offset == 1
+    assert values(broker) == [b"1", b"2"]
 
 
 class TestAllBrokersReplaced:

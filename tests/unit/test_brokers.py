@@ -203,6 +203,19 @@ class TestProduceConnections:
         assert old not in world.open()
         assert len(world.open("elsewhere")) == 1
 
+    def test_a_connection_to_where_a_broker_was_is_given_up(self, world: World) -> None:
+        world.boot(topic())
+        world.connect(1)
+        world.metadata.request_update()
+        world.advance(200)
+        world.take()
+        news = metadata(topic())
+        moved = news.brokers[0].__class__(1, "elsewhere", 9092)
+        world.control().answer(news.__class__((moved, news.brokers[1]), news.topics, "cluster", 1, 0, 0, 12))
+        assert world.take() == [("forget_connection", 1, "the broker has moved to elsewhere:9092")]
+        world.tell(FakeEvent(LOST, node=1, code=-5, in_doubt=True), FakeEvent(NEED, node=1))
+        assert len(world.open("elsewhere")) == 1
+
     def test_a_broker_that_left_is_given_up(self, world: World) -> None:
         world.boot(topic())
         world.tell(FakeEvent(NEED, node=1))
