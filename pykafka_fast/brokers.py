@@ -2,7 +2,7 @@
 """Connections to the cluster's brokers: one for control messages, and those handed over to the wire thread.
 
 Control messages go over any one broker. While none can be reached several are tried, a new one each second, and the
-first that answers serves. A connection for produce requests is made when the wire asks for one, shakes hands here, and
+first that answers serves, until its answers do not help: then another one is asked. A connection for produce requests is made when the wire asks for one, shakes hands here, and
 belongs to the wire from then on.
 """
 
@@ -73,6 +73,7 @@ class Brokers:
         self._known: dict[int, Broker] = {}
         self._control: dict[int, Link] = {}
         self._backoffs: dict[str, ReconnectState] = {}  # of control links, by address: outlive changes of the cluster
+        self._doubted: Link | None = None  # the control link whose answers do not help
         self._produce: dict[int, Link] = {}
         self._wanted: dict[int, None] = {}  # nodes the wire asked for and has not got yet, in order
         self._handed: set[int] = set()  # nodes with a connection in the wire
@@ -174,12 +175,32 @@ class Brokers:
         if not_before_ns <= now_ns:
             able = [link for link in idle if link.can_open(now_ns)]
             if able:
-                min(able, key=lambda link: (link.reconnect.last_attempt_ns or -1, self._rng())).open()
+                self._least_tried(able).open()
                 return now_ns + STAGGER_NS if ready or len(idle) > 1 else None
         if not idle:
             return None
         again_ns = max(not_before_ns, min(link.reconnect.retry_at_ns for link in idle))
         return min(again_ns, throttled_until_ns) if ready else again_ns
+
+    def doubt(self, connection: BrokerConnection, now_ns: int) -> None:
+        """Its answers do not help: another broker is asked next, as soon as one answers; until then this one."""
+        link = next((it for it in self._control.values() if it.connection is connection), None)
+        others = [it for it in self._control.values() if it.is_busy and it is not link]
+        self._doubted = link
+        if any(it.is_ready for it in others):
+            self._drop_doubted()
+        elif all(self._patience_ns(it) <= now_ns for it in others):
+            able = [it for it in self._idle() if it.can_open(now_ns)]
+            if able:
+                self._least_tried(able).open()
+
+    def _drop_doubted(self) -> None:
+        link, self._doubted = self._doubted, None
+        if link is not None and link.connection is not None and link.connection.in_flight_count == 0:
+            link.close("another broker is asked instead")
+
+    def _least_tried(self, links: list[Link]) -> Link:
+        return min(links, key=lambda link: (link.reconnect.last_attempt_ns or -1, self._rng()))
 
     def _idle(self) -> list[Link]:
         """Links that may be opened, now or later: not those that only serve as long as they last."""
@@ -220,9 +241,12 @@ class Brokers:
         for other in self._control.values():
             if other is not link and other.is_busy and not other.is_ready:
                 other.close("another broker answered first")
+        if link is not self._doubted:
+            self._drop_doubted()
 
     def _on_control_failed(self, link: Link, error: KafkaConnectionError) -> None:
-        self._failed(link, error, link.ended_idle)
+        second_opinion = any(other.is_ready for other in self._control.values())
+        self._failed(link, error, link.ended_idle, refresh=not second_opinion)
 
     # Produce connections
 
@@ -306,7 +330,7 @@ class Brokers:
 
     # Both
 
-    def _failed(self, link: Link, error: KafkaConnectionError, idle: bool = False) -> str:
+    def _failed(self, link: Link, error: KafkaConnectionError, idle: bool = False, refresh: bool = True) -> str:
         """Returns what is said about it."""
         if link.node_id >= 0 and link.address not in self._answering:
             error.args = (f"{error.args[0]}; nothing ever answered at this address, which the broker advertises "
@@ -317,7 +341,8 @@ class Brokers:
         else:
             self._complaints.warn(link.address, "%s", text)
             self._on_error(link.address, error)
-        self._refresh()
+        if refresh:
+            self._refresh()
         return text
 
     def _reached(self, link: Link) -> None:

@@ -58,6 +58,7 @@ class Control:
         self._on_verdict = on_verdict
         self._complaints = Complaints(_logger, network.clock)
         self._cluster_id: str | None = None
+        self._in_vain = 0  # answers in a row without what somebody waits for
 
     def advance(self, now_ns: int) -> int | None:
         """Ask what is due; returns when something will be due, None if only events can change that."""
@@ -91,9 +92,10 @@ class Control:
 
     def _ask_metadata(self, connection: BrokerConnection, topics: tuple[str, ...], now_ns: int) -> None:
         request = MetadataRequest.for_topics(topics, self._allow_auto_create_topics)
+        wanted = self._metadata.update_wanted()
 
         def on_answer(response: MetadataResponse | None, error: KafkaError | None) -> None:
-            self._on_metadata_answer(connection, response, error)
+            self._on_metadata_answer(connection, response, error, wanted)
 
         try:
             connection.submit(ApiKey.METADATA, request, MetadataResponse.decode, on_answer)
@@ -102,7 +104,7 @@ class Control:
             self._metadata.set_fatal(UnsupportedVersionError(f"{connection}: {message_of(error)}"))
 
     def _on_metadata_answer(
-        self, connection: BrokerConnection, response: MetadataResponse | None, error: KafkaError | None
+        self, connection: BrokerConnection, response: MetadataResponse | None, error: KafkaError | None, wanted: bool
     ) -> None:
         now_ns = self._network.clock()
         if response is None:
@@ -120,6 +122,9 @@ class Control:
             self._metadata.note_connection_ready(_address(connection))
             self._note_cluster(response.cluster_id)
             self._brokers.update(self._metadata.snapshot)
+            self._in_vain = self._in_vain + 1 if wanted and not any(changes) else 0
+            if self._in_vain > 1:  # once is nothing: news take a moment to reach every broker
+                self._brokers.doubt(connection, now_ns)
             self._on_metadata()
 
     def _note_useless(self, connection: BrokerConnection, error: KafkaError) -> None:

@@ -135,9 +135,10 @@ class MetadataCache:
             self._equivalent_delay_until_ns = None
         delays = (self._failure_delay_until_ns, self._equivalent_delay_until_ns)
         permitted = max((until - now_ns for until in delays if until is not None), default=0)
-        return max(0 if self._update_wanted() else to_expiry, permitted)
+        return max(0 if self.update_wanted() else to_expiry, permitted)
 
-    def _update_wanted(self) -> bool:
+    def update_wanted(self) -> bool:
+        """Whether somebody waits for news; otherwise they are only refreshed."""
         return self._full_version > self._full_answered or bool(self._new_topics)
 
     def build_request(self, now_ns: int) -> tuple[str, ...] | None:
@@ -362,7 +363,7 @@ class MetadataCache:
                 known = self.snapshot.topic(topic)
                 if known is not None and known.partition_count > (partition or 0):
                     return known
-                if asking and self._fetch is None and not self._update_wanted():
+                if asking and self._fetch is None and not self.update_wanted():
                     self._full_version += 1
                 asked_version = self.update_version
             if asking:
@@ -403,8 +404,7 @@ class MetadataCache:
         if self._connection_errors:
             parts.append("last errors: " + "; ".join(self._connection_errors.values()))
         elif self.update_version == 0:
-            servers = ", ".join(broker.address for broker in self._bootstrap.values())
-            parts.append(f"no good answer yet from {servers}")
+            parts.append("no good answer yet from " + ", ".join(broker.address for broker in self._bootstrap.values()))
         raise KafkaTimeoutError(". ".join(parts)) from cause
 
     # News from connections, and the end

@@ -114,6 +114,20 @@ def test_a_node_that_moves_is_not_waited_for_where_it_was(start_broker: StartBro
     assert values(broker) == [b"1", b"2"]
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_a_broker_with_old_news_is_not_the_only_one_asked(known: bool, start_broker: StartBroker, make: Make) -> None:
+    """One node does not hear of a new topic, or of the next leader of a known one; the others know."""
+    broker = start_broker(brokers=3, topics={"t": 1, "u": 1})
+    producer = make(broker, **QUICK, max_block_ms=8000)
+    producer.send("t" if known else "u", b"1").get(timeout=10)
+    ignorant = broker.requests_of("Metadata")[-1].node
+    broker.fail("Metadata", 5 if known else 3, topic="t", node=ignorant, times=None)
+    if known:
+        broker.move_leader("t", 0, broker.leader("t", 0)[0] % 3 + 1, hint=False)
+    assert producer.send("t", b"2").get(timeout=10).offset == known
+    assert {request.node for request in broker.requests_of("Metadata")} != {ignorant}
+
+
 class TestAllBrokersReplaced:
     """KIP-899: none of the known brokers is there any more, the bootstrap servers know others."""
 
