@@ -211,8 +211,9 @@ class Brokers:
         return (link.reconnect.last_attempt_ns or 0) + STAGGER_NS
 
     def no_node_available(self, now_ns: int) -> bool:
-        """Whether nothing is connected and nothing may be tried now (KIP-899)."""
-        if self._handed or any(link.is_busy for link in self._control.values()):
+        """Whether nothing that is connected may answer and nothing may be tried now (KIP-899). What carries no request
+        does not count: its broker may have vanished without a word."""
+        if (self._handed and self._wire.in_flight()) or any(link.is_busy for link in self._control.values()):
             return False
         return not any(link.can_open(now_ns) for link in self._idle())
 

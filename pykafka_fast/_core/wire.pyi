@@ -153,6 +153,8 @@ class Wire:
         """Make the wire thread look around now."""
     def live_count(self) -> int:
         """Batches that are not done."""
+    def in_flight(self) -> int:
+        """Requests that wait for an answer, on all connections."""
     def counters(self) -> dict[str, int]:
         """Totals since the start; the *_max since the last call, which they are taken by."""
     def node_counters(self) -> dict[int, dict[str, int]]: ...

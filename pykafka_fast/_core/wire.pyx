@@ -383,6 +383,10 @@ cdef class Wire:
         """Batches that are not done."""
         return self.accumulator.c.live_count
 
+    def in_flight(self):
+        """Requests that wait for an answer, on all connections."""
+        return self.c.counters.in_flight
+
     def counters(self):
         """Totals since the start; the *_max since the last call, which takes them."""
         cdef pkf_wire_maxima maxima

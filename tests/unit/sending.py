@@ -74,6 +74,7 @@ class FakeWire:
         self._calls = calls
         self._wakeup = Wakeup()
         self.queue: list[Any] = []
+        self.requests = 0
 
     def fileno(self) -> int:
         return self._wakeup.fileno()
@@ -86,6 +87,9 @@ class FakeWire:
     def push(self, *events: Any) -> None:
         self.queue += events
         self._wakeup.signal()
+
+    def in_flight(self) -> int:
+        return self.requests
 
     def set_leaders(self, topic: FakeTopic, leaders: Any, epochs: Any, topic_id: bytes) -> None:
         self._calls.append(("set_leaders", topic.name, list(leaders), list(epochs)))

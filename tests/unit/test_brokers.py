@@ -126,15 +126,18 @@ class TestStartingOver:
         world.control().answer(metadata(topic(leaders=(3, 3)), brokers=(3,)))
         assert world.take()[-1] == ("set_leaders", "t", [3, 3], [0, 0])
 
-    def test_not_while_records_still_flow(self, world: World) -> None:
+    @pytest.mark.parametrize("in_flight", [0, 1])
+    def test_not_while_an_answer_may_come(self, in_flight: int, world: World) -> None:
+        """An idle connection is no sign of life: its broker may have vanished without a word."""
         world.boot(topic())
         world.connect(1)
+        world.wire.requests = in_flight
         world.open("boot")[0].break_off()
-        for _ in range(4):
-            world.advance(100)
+        for wait_ms in (100, 0, 1):
+            world.advance(wait_ms)
             for connection in world.open():
                 connection.break_off(tcp_connected=False)
-        assert not world.metadata.snapshot.is_bootstrap
+        assert world.metadata.snapshot.is_bootstrap == (in_flight == 0)
 
     def test_when_the_cluster_asks_for_it(self, world: World) -> None:
         world.boot(topic())
