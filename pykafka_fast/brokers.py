@@ -2,8 +2,8 @@
 """Connections to the cluster's brokers: one for control messages, and those handed over to the wire thread.
 
 Control messages go over any one broker. While none can be reached several are tried, a new one each second, and the
-first that answers serves, until its answers do not help: then another one is asked. A connection for produce requests is made when the wire asks for one, shakes hands here, and
-belongs to the wire from then on.
+first that answers serves, until its answers do not help: then another one is asked. A connection for produce requests
+is made when the wire asks for one, shakes hands here, and belongs to the wire from then on.
 """
 
 from __future__ import annotations

@@ -99,8 +99,7 @@ class Sender:
             on_metadata=self._on_metadata, on_verdict=self._on_verdict)
         self._thread: threading.Thread | None = None
         self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
-        self._stopping = False
-        self._drained = Latch()
+        self._stopping, self._drained = False, Latch()
         self._handlers: dict[EventKind, Callable[[Event], None]] = {
             EventKind.NEED_CONNECTION: self._on_need_connection,
             EventKind.CONNECTION_LOST: self._on_connection_lost,

@@ -112,7 +112,7 @@ class TestAddresses:
     def test_the_one_that_answers_is_returned_to(
         self, names: dict[str, list[tuple[str, int]]], broker: EmbeddedBroker, make: Make
     ) -> None:
-        """Whoever found it out: an address that accepts and never answers costs one time-out, not one per connection."""
+        """Whoever found it out: an address that accepts and never answers costs one time-out in all."""
         with serving(silence) as (silent, to_silent):
             names["kafka.example"] = [("127.0.0.1", int(it.rpartition(":")[2])) for it in (silent, broker.address)]
             broker._cluster.nodes[1].host, broker._cluster.nodes[1].port = "kafka.example", 9092
