@@ -168,7 +168,7 @@ class TestIdle:
 
         for round_number in range(1, 4):
             # That for metadata comes back by itself, and with a request under way its end would be worth a warning.
-            wait_until(lambda: producer.bootstrap_connected() and not metadata._update_wanted() and not metadata._fetch)
+            wait_until(lambda: producer.bootstrap_connected() and not metadata.update_wanted() and not metadata._fetch)
             broker.cut(reset=reset)
             wait_until(lambda round_number=round_number: ended() == 2 * round_number)  # that for records, too
             assert outcomes(send(producer, range(4 * round_number, 4 * round_number + 4))) == [None] * 4
