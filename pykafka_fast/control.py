@@ -14,6 +14,7 @@ from .log import get_logger
 from .metadata import NEVER, MetadataCache
 from .net.connection import BrokerConnection
 from .net.link import Network
+from .option import host_port
 from .protocol.api import ApiKey
 from .protocol.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from .protocol.metadata import MetadataRequest, MetadataResponse
@@ -184,4 +185,4 @@ class Control:
 
 
 def _address(connection: BrokerConnection) -> str:
-    return f"{connection.host}:{connection.port}"
+    return host_port(connection.host, connection.port)

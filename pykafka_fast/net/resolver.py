@@ -108,7 +108,7 @@ class Resolver:
             if standing_by:
                 self._left_to_it.put(key)
                 return
-            error = KafkaConnectionError(f"{host}:{port}: cannot resolve the host name: {refusal}")
+            error = KafkaConnectionError(f"{host_port(host, port)}: cannot resolve the host name: {refusal}")
             self._post(key, Resolution(host, port, (), error))
 
     def run_callbacks(self) -> int:

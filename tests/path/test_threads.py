@@ -184,5 +184,8 @@ def test_closed_producers_that_are_kept_hold_no_thread(broker: EmbeddedBroker) -
     for _ in range(20):
         with KafkaProducer(bootstrap_servers=broker.address) as producer:
             kept.append((producer, producer.send("t", b"x", on_delivery=lambda *_: None)))
+    deadline = time.monotonic() + 10  # a joined thread is listed for a moment more
+    while os_threads() > before and time.monotonic() < deadline:
+        time.sleep(0.001)
     assert os_threads() == before
     assert all(future.succeeded() for _, future in kept)

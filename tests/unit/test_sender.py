@@ -56,9 +56,12 @@ def test_routes_are_down_before_waiting_threads_are_let_go(world: World, monkeyp
     [(metadata(brokers=()), "names no broker"), (metadata(error_code=35), "[Error 35]")],
     ids=["no broker", "an error"],
 )
+@pytest.mark.parametrize("server", ["boot:1", "[::1]:1"])
 def test_useless_metadata_is_told_once_in_a_while_and_by_the_time_out(
-    world: World, useless: MetadataResponse, said: str, caplog: pytest.LogCaptureFixture
+    server: str, useless: MetadataResponse, said: str, make_world: Callable[..., World],
+    caplog: pytest.LogCaptureFixture
 ) -> None:
+    world = make_world(bootstrap_servers=server)
     caplog.set_level(logging.WARNING)
     world.metadata.add_topic("t", world.clock())
     world.advance()
@@ -70,7 +73,7 @@ def test_useless_metadata_is_told_once_in_a_while_and_by_the_time_out(
     assert said in warning.getMessage()
     with pytest.raises(KafkaTimeoutError) as caught:
         world.metadata.wait_for_topic("t", None, world.clock())
-    assert "boot:1: " in str(caught.value)
+    assert f"{server}: " in str(caught.value)
     assert said in str(caught.value)
     assert "no answer" not in str(caught.value)
     world.advance(100)
