@@ -83,8 +83,8 @@ class Brokers:
     # The cluster
 
     def update(self, snapshot: ClusterSnapshot) -> None:
-        """These are the brokers now. Connections to brokers that are gone serve as long as they last, but not where
-        somebody else has taken over their ids."""
+        """These are the brokers now. Connections to brokers that are gone serve as long as requests are under way, but
+        not where somebody else has taken over their ids."""
         self._known = {broker.node_id: broker for broker in snapshot.brokers()}
         by_address = {(broker.host, broker.port): broker for broker in self._known.values()}
         before, self._control = self._control, {}
@@ -109,6 +109,8 @@ class Brokers:
             self._answering &= {broker.address for broker in self._known.values()}
             for node_id in self._wanted.keys() - self._known.keys():
                 self._give_up(node_id)
+            for node_id in self._handed - self._known.keys() if not self._wire.in_flight() else ():
+                self._wire.forget_connection(node_id, "the broker has left the cluster")
 
     def _control_link(self, broker: Broker) -> Link:
         address = broker.address

@@ -23,6 +23,9 @@ __all__ = ["Control"]
 
 _logger = get_logger(__name__)
 
+DOUBT_NS = 3_000_000_000
+"""After so long without the news somebody waits for, another broker is asked: some take a moment to reach all."""
+
 
 class Control:
     """Asks what is due. Belongs to the sender thread.
@@ -59,7 +62,7 @@ class Control:
         self._on_verdict = on_verdict
         self._complaints = Complaints(_logger, network.clock)
         self._cluster_id: str | None = None
-        self._in_vain = 0  # answers in a row without what somebody waits for
+        self._in_vain_ns: int | None = None  # since when answers are without what somebody waits for
 
     def advance(self, now_ns: int) -> int | None:
         """Ask what is due; returns when something will be due, None if only events can change that."""
@@ -123,10 +126,15 @@ class Control:
             self._metadata.note_connection_ready(_address(connection))
             self._note_cluster(response.cluster_id)
             self._brokers.update(self._metadata.snapshot)
-            self._in_vain = self._in_vain + 1 if wanted and not any(changes) else 0
-            if self._in_vain > 1:  # once is nothing: news take a moment to reach every broker
-                self._brokers.doubt(connection, now_ns)
+            self._note_news(connection, not wanted or any(changes), now_ns)
             self._on_metadata()
+
+    def _note_news(self, connection: BrokerConnection, any_news: bool, now_ns: int) -> None:
+        if any_news or self._in_vain_ns is None:
+            self._in_vain_ns = None if any_news else now_ns
+        elif now_ns - self._in_vain_ns >= DOUBT_NS:
+            self._in_vain_ns = now_ns
+            self._brokers.doubt(connection, now_ns)
 
     def _note_useless(self, connection: BrokerConnection, error: KafkaError) -> None:
         text = f"{connection}: an answer to Metadata is of no use: {error}"
