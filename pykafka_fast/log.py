@@ -12,16 +12,19 @@ are those behind it. What handlers and filters raise ends nothing. ::
 from __future__ import annotations
 
 import logging
-import queue
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from typing import TypeAlias
+
+from .queue_thread import QueueThread
 
 __all__ = ["LogThread", "forget_log_thread", "get_logger"]
 
 _WAITING_MAX = 1000  # lines
 _local = threading.local()
+_Line: TypeAlias = tuple[logging.Logger, logging.LogRecord]
 
 
 class LogThread:
@@ -32,11 +35,7 @@ class LogThread:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._lines: queue.SimpleQueue[tuple[logging.Logger, logging.LogRecord] | None] = queue.SimpleQueue()
-        self._start_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._busy = False
+        self._lines = QueueThread[_Line](name, lambda line: _emit(*line))
         self._closed = False
 
     def adopt(self) -> None:
@@ -45,38 +44,18 @@ class LogThread:
 
     def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
         """Emit it now or soon, or not at all if handlers are so slow that a thousand lines wait. Raises nothing."""
-        if not self._busy and self._lines.empty() and _emit_without_waiting(logger, record):
+        waiting = self._lines.unfinished
+        if not waiting and _emit_without_waiting(logger, record):
             return
-        if self._closed or not self._is_started():
+        if self._closed or not self._lines.start():
             _emit(logger, record)  # the interpreter is ending, or a callback takes longer than close() would wait
-        elif self._lines.qsize() < _WAITING_MAX:
+        elif waiting <= _WAITING_MAX:
             self._lines.put((logger, record))
 
     def close(self, timeout: float) -> None:
         """Emit what waits, for ``timeout`` seconds at most, and end the thread when that is done."""
         self._closed = True
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return
-        self._lines.put(None)
-        thread.join(timeout)
-
-    def _is_started(self) -> bool:
-        with self._start_lock:  # of sender and delivery thread, where no signal handler runs
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    return False
-                self._thread = thread
-        return True
-
-    def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
-            self._busy = True
-            _emit(*line)
-            self._busy = False
+        self._lines.close(timeout)
 
 
 def _emit(logger: logging.Logger, record: logging.LogRecord) -> None:

@@ -9,11 +9,11 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import KafkaConnectionError
 from ..option import host_port
+from ..queue_thread import QueueThread
 
 __all__ = ["Address", "Resolution", "Resolver"]
 
@@ -76,8 +76,7 @@ class Resolver:
         self._lock = threading.Lock()
         self._closed = False  # guarded by _lock, like the deque's relation to wake
         self._done: deque[tuple[_Key, Resolution]] = deque()
-        self._standby: threading.Thread | None = None
-        self._left_to_it: SimpleQueue[_Key | None] = SimpleQueue()
+        self._standby = QueueThread[_Key]("pykafka_fast-resolve", self._run)
 
     def resolve(self, host: str, port: int, callback: ResolutionCallback, *, canonical: bool = False) -> None:
         """Look ``host`` up and pass the outcome to ``callback`` from a later ``run_callbacks``.
@@ -93,7 +92,7 @@ class Resolver:
         callbacks.append(callback)
         if len(callbacks) > 1:
             return
-        standing_by = self._stands_by()
+        stands_by = self._standby.start()
         if not 0 < port <= _MAX_PORT:  # getaddrinfo would cut it to 16 bits
             error = KafkaConnectionError(f"{host_port(host, port)}: a port is a number from 1 to {_MAX_PORT}")
             self._post(key, Resolution(host, port, (), error))
@@ -105,8 +104,8 @@ class Resolver:
         try:
             threading.Thread(target=self._run, args=(key,), name=f"pykafka_fast-resolve-{host}", daemon=True).start()
         except RuntimeError as refusal:
-            if standing_by:
-                self._left_to_it.put(key)
+            if stands_by:
+                self._standby.put(key)
                 return
             error = KafkaConnectionError(f"{host_port(host, port)}: cannot resolve the host name: {refusal}")
             self._post(key, Resolution(host, port, (), error))
@@ -127,23 +126,7 @@ class Resolver:
             self._closed = True
         self._waiting.clear()
         self._done.clear()
-        if self._standby is not None:
-            self._left_to_it.put(None)
-            self._standby.join(_PARTING_S)
-
-    def _stands_by(self) -> bool:
-        if self._standby is None:
-            thread = threading.Thread(target=self._stand_by, name="pykafka_fast-resolve", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                return False
-            self._standby = thread
-        return True
-
-    def _stand_by(self) -> None:
-        for key in iter(self._left_to_it.get, None):
-            self._run(key)
+        self._standby.close(_PARTING_S)
 
     def _literal(self, host: str, port: int) -> tuple[Address, ...]:
         try:

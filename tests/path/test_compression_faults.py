@@ -26,18 +26,11 @@ SLOW: dict[str, Any] = {"compression_type": "zstd", "compression_level": 22, "co
 # The same for programs: slow is a record that takes a worker about a second.
 PROGRAM = f"""
     import random
+    from tests.path.resources import os_threads
+    from tools.brokers.processes import wait_for
     SLOW = {SLOW!r}
     words = b"departure arrival gate delay carrier tail number origin destination taxi wheels".split()
     slow = b" ".join(random.Random(1).choices(words, k=200_000))
-
-    def os_threads():
-        return len(os.listdir("/proc/self/task"))
-
-    def none_left_but(count):
-        deadline = time.monotonic() + 10
-        while os_threads() > count and time.monotonic() < deadline:
-            time.sleep(0.001)  # a thread that was joined may be seen for a moment longer
-        return os_threads() == count
 """
 
 
@@ -178,7 +171,7 @@ def test_fork_while_batches_are_compressed(roomy: EmbeddedBroker) -> None:
             assert producer.send("t", b"child" * 1000, partition=1).get(10).offset == offset
         assert os_threads() == with_workers - alone + 1
         producer.close(10)
-        assert none_left_but(1)
+        wait_for(lambda: os_threads() == 1, "no worker", 10)
 
     pending = [producer.send("t", slow, partition=0), producer.send("t", slow[1:], partition=0)]
     time.sleep(0.1)
@@ -189,7 +182,7 @@ def test_fork_while_batches_are_compressed(roomy: EmbeddedBroker) -> None:
     join(pid)
     assert os_threads() == with_workers
     producer.close(10)
-    assert none_left_but(alone)
+    wait_for(lambda: os_threads() == alone, "no worker", 10)
     """)
     assert roomy.record_count("t") == 9
     assert {batch.header.codec for batch in roomy.batches("t", 1)} == {4}

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 from typing import Any
 
@@ -20,6 +19,7 @@ from pykafka_fast import KafkaProducer
 from pykafka_fast._core import codec as c_codec
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import StartBroker
+from tests.path.resources import descriptors, os_threads, resident
 from tools.brokers.processes import wait_for
 
 KB, MB = 1 << 10, 1 << 20
@@ -27,25 +27,11 @@ LEVELS = {"gzip": 6, "snappy": 0, "lz4": 0, "zstd": 3}
 OVERHEAD = 8 * MB  # beyond buffer_memory and the codecs' contexts
 
 
-def os_threads() -> int:
-    return len(os.listdir("/proc/self/task"))
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
 COUNT = """
-    import json, os, sys, time
+    import json, sys
     from pykafka_fast import KafkaProducer
-
-    def os_threads():
-        return len(os.listdir("/proc/self/task"))
+    from tests.path.resources import os_threads
+    from tools.brokers.processes import wait_for
 
     alone, counts = os_threads(), []
     producer = KafkaProducer(bootstrap_servers=sys.argv[1], **json.loads(sys.argv[2]))
@@ -53,9 +39,7 @@ COUNT = """
     producer.send("t", bytes(1_000)).get(timeout=20)
     counts.append(os_threads() - alone)
     producer.close()
-    deadline = time.monotonic() + 20
-    while os_threads() > alone and time.monotonic() < deadline:
-        time.sleep(0.001)  # a thread that was joined may be seen for a moment longer
+    wait_for(lambda: os_threads() <= alone, "no thread", 20)  # one that was joined is listed for a moment
     counts.append(os_threads() - alone)
     print(json.dumps(counts))
 """
@@ -101,14 +85,10 @@ def test_many_producers_leave_nothing_behind(broker: EmbeddedBroker, how: str, t
         warnings.simplefilter("ignore", ResourceWarning)
         before = many(20)
         memory = resident()
-        after = many(times)
-    deadline = time.monotonic() + 20
-    while (after[0] > before[0] or after[1] > before[1]) and time.monotonic() < deadline:
-        time.sleep(0.02)  # the broker notices that a connection has ended a little later
-        after = descriptors(), os_threads()
+        many(times)
+    # The broker notices a little later that a connection has ended.
+    wait_for(lambda: descriptors() <= before[0] and os_threads() <= before[1], "nothing left", 20)
     broker_keeps = sum(len(batch.data) for batch in broker.batches("t"))
-    assert after[0] <= before[0]
-    assert after[1] <= before[1]
     assert resident() - memory < 4 * MB + broker_keeps
 
 

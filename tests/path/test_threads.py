@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 from typing import Any
 
@@ -18,6 +16,8 @@ import pytest
 from pykafka_fast import KafkaProducer
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
+from tests.path.resources import descriptors, os_threads, resident
+from tools.brokers.processes import wait_for
 
 
 def test_16_threads_keep_their_order(broker: EmbeddedBroker, make: Make) -> None:
@@ -123,19 +123,6 @@ def test_beside_a_thread_that_never_rests(start_broker: StartBroker) -> None:
     assert broker.record_count("t") == 20_001
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def os_threads() -> int:
-    return len(os.listdir("/proc/self/task"))
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
 @pytest.mark.parametrize(("how", "times"), [("close", 1000), ("unused", 1000), ("collected", 200), ("forced", 200)])
 def test_many_producers_leave_nothing_behind(broker: EmbeddedBroker, how: str, times: int) -> None:
     def one() -> None:
@@ -153,9 +140,7 @@ def test_many_producers_leave_nothing_behind(broker: EmbeddedBroker, how: str, t
             producer.close()
 
     def rest() -> None:
-        deadline = time.monotonic() + 10
-        while any("producer" in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(lambda: not any("producer" in thread.name for thread in threading.enumerate()), "no thread", 10)
         gc.collect()
 
     def many(count: int) -> None:
@@ -169,12 +154,8 @@ def test_many_producers_leave_nothing_behind(broker: EmbeddedBroker, how: str, t
         before = descriptors(), os_threads()
         memory = resident()
         many(times)
-    # The broker notices that a connection has ended a little later.
-    deadline = time.monotonic() + 5
-    while (descriptors() > before[0] or os_threads() > before[1]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert descriptors() <= before[0]
-    assert os_threads() <= before[1]
+    # The broker notices a little later that a connection has ended.
+    wait_for(lambda: descriptors() <= before[0] and os_threads() <= before[1], "nothing left", 10)
     assert resident() - memory < 4 << 20
 
 
@@ -184,8 +165,5 @@ def test_closed_producers_that_are_kept_hold_no_thread(broker: EmbeddedBroker) -
     for _ in range(20):
         with KafkaProducer(bootstrap_servers=broker.address) as producer:
             kept.append((producer, producer.send("t", b"x", on_delivery=lambda *_: None)))
-    deadline = time.monotonic() + 10  # a joined thread is listed for a moment more
-    while os_threads() > before and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert os_threads() == before
+    wait_for(lambda: os_threads() == before, "no thread", 10)  # one that was joined is listed for a moment
     assert all(future.succeeded() for _, future in kept)
