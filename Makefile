@@ -23,7 +23,7 @@ ARGS ?=
 .PHONY: demo test bench soak fuzz lint format debug build clean codecs java
 
 test: build java
-	$(PY) -m pytest tests benchmarks --quick $(ARGS)
+	$(PY) -m pytest tests benchmarks --quick --benchmark-quiet $(ARGS)
 
 demo: build $(if $(filter kafka,$(BROKER)),java)
 	$(PY) -m tools.demo --broker $(BROKER) $(ARGS)
