@@ -126,6 +126,8 @@ class Relay:
         if self._running:
             self._order(self._end)
             self._thread.join(ANSWER)
+            self._wake.close()  # here, where it is used: the thread may have obeyed before it was woken
+            self._woken.close()
 
     # Orders
 
@@ -370,5 +372,3 @@ class Relay:
             self._mend(link)
             link.listener.close()
         self._selector.close()
-        self._wake.close()
-        self._woken.close()

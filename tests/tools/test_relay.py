@@ -179,3 +179,22 @@ def test_links_are_told_apart(relay: Relay, client: socket.socket) -> None:
             other.recv(1)
     assert exchange(client, b"one") == b"one"
     second.close()
+
+
+def test_its_thread_may_obey_before_it_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order to end among others: whoever gives it still wakes the thread, which is no more."""
+    relay = Relay()
+
+    class LateWake:
+        def send(self, data: bytes) -> None:
+            wake.send(data)
+            relay._thread.join(WAIT)
+            wake.send(data)
+
+        def close(self) -> None:
+            wake.close()
+
+    wake = relay._wake
+    monkeypatch.setattr(relay, "_wake", LateWake())
+    relay.close()
+    assert wake.fileno() == -1
