@@ -243,8 +243,9 @@ class Lifecycle:
         if not self._started:
             self.metadata.close()
             return
-        self._sender.initiate_close()
         left = _seconds_until(deadline)
+        if left != 0:
+            self._sender.initiate_close()
         if left == 0 or not self._sender.wait_drained(left):
             self._force()
         self.metadata.close()

@@ -228,9 +228,12 @@ class Sender:
         return True
 
     def force(self, code: int, text: str) -> None:
-        """Fail everything that is not done, and whoever waits for metadata."""
+        """Fail everything that is not done, and whoever waits for metadata; ``wait_drained`` tells when it is done."""
+        self._wire.abort(code, text)  # first: told to close, the wire would send what is to fail
         self._wire.close()
-        self._wire.abort(code, text)
+        self._wire.abort(code, text)  # what was appended meanwhile
+        if self._thread is None:
+            self._drained.set()
         self.metadata.close()
 
     def stop(self) -> None:
