@@ -271,9 +271,9 @@ class Brokers:
                 at_ns.append(link.reconnect.retry_at_ns)
         return min(at_ns, default=None)
 
-    def on_lost(self, node_id: int, reason: str, quiet: bool, idle: bool = False) -> None:
+    def on_lost(self, node_id: int, reason: str, quiet: bool, idle: bool = False, given_up: bool = False) -> None:
         """A connection the wire had has ended; ``quiet`` if there was nothing wrong with it, ``idle`` if nothing was
-        in flight: brokers close connections that are not used."""
+        in flight: brokers close connections that are not used. ``given_up``: no answer, or one that made no sense."""
         self._handed.discard(node_id)
         link = self._produce_link(node_id)
         if link is None:
@@ -281,7 +281,7 @@ class Brokers:
         if quiet:
             _logger.debug("%s: connection closed: %s", link, reason)
             return
-        link.lost()
+        link.lost(given_up)
         self._failed(link, KafkaConnectionError(f"{link}: {reason}"), idle)
 
     def _produce_link(self, node_id: int) -> Link | None:

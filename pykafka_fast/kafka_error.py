@@ -33,6 +33,10 @@ class KafkaError(Exception):
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and isinstance(other, KafkaError) and self.args == other.args
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # But for `taken`: a future of this process means nothing elsewhere.
+        return type(self), self.args, {name: value for name, value in vars(self).items() if name != "taken"}
+
     def __hash__(self) -> int:
         try:
             return hash((type(self), self.args))

@@ -7,7 +7,6 @@ None of this holds the producer itself, so one that is dropped without close() c
 from __future__ import annotations
 
 import atexit
-import logging
 import math
 import os
 import sys
@@ -27,7 +26,7 @@ from .counters import sample
 from .delivery import DeliveryThread
 from .errors import ClientCode, KafkaError, KafkaTimeoutError, ProducerForkedError
 from .interceptor import InterceptorChain
-from .log import LogThread, forget_log_thread
+from .log import LogThread, forget_log_thread, get_logger
 from .metrics import MetricsWindow
 from .sender import Sender
 from .version import __version__
@@ -35,7 +34,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .metadata import MetadataCache
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
 _PACE_MS = 0.1  # between two batches of a partition that are not full: costs up to that in latency; more gained no rate

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log lines of threads that must not wait for anybody: the sender's and the delivery thread's.
 
-A handler may itself send to Kafka: then whoever logs holds its lock while it waits for the very producer whose thread
-would have to wait for that lock to say what is wrong. A line that finds a lock taken is left to another thread, and so
-are those behind it. What handlers and filters raise ends nothing. ::
+A handler may be slow, wait for another thread, or send to Kafka: then it waits for the very producer whose thread has
+something to say. So these threads leave their lines to one of their own, and what handlers and filters raise ends
+nothing. ::
 
-    _logger.warning() --> the handlers of the logger of that name, at once
-                      '-> on a thread with a LogThread, if a handler is busy: queue --> LogThread --> the handlers
+    _logger.warning() --> the handlers of the logger of that name
+                      '-> on a thread with a LogThread: queue --> LogThread --> the handlers
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from typing import TypeAlias
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 from .queue_thread import QueueThread
 
@@ -28,34 +27,36 @@ _Line: TypeAlias = tuple[logging.Logger, logging.LogRecord]
 
 
 class LogThread:
-    """Emits lines in order; those that would have to wait on a daemon thread, which the first of them starts.
+    """Emits lines in order, on a daemon thread, which the first of them starts.
 
     Args:
         name: of the thread.
     """
 
     def __init__(self, name: str) -> None:
-        self._lines = QueueThread[_Line](name, lambda line: _emit(*line))
-        self._closed = False
+        self._lines = QueueThread[_Line](name, self._work)
+        self._left_out = 0
 
     def adopt(self) -> None:
         """Take the lines of the calling thread from now on."""
         _local.log_thread = self
 
     def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
-        """Emit it now or soon, or not at all if handlers are so slow that a thousand lines wait. Raises nothing."""
-        waiting = self._lines.unfinished
-        if not waiting and _emit_without_waiting(logger, record):
-            return
-        if self._closed or not self._lines.start():
+        """Emit it soon, or not at all if handlers are so slow that a thousand lines wait. Raises nothing."""
+        if self._lines.unfinished >= _WAITING_MAX:
+            self._left_out += 1
+        elif not self._lines.put((logger, record)):
             _emit(logger, record)  # the interpreter is ending, or a callback takes longer than close() would wait
-        elif waiting <= _WAITING_MAX:
-            self._lines.put((logger, record))
 
     def close(self, timeout: float) -> None:
         """Emit what waits, for ``timeout`` seconds at most, and end the thread when that is done."""
-        self._closed = True
         self._lines.close(timeout)
+
+    def _work(self, line: _Line) -> None:
+        _emit(*line)
+        if self._left_out and self._lines.unfinished == 1:
+            logging.getLogger(__name__).warning("%d lines are missing: logging handlers are too slow", self._left_out)
+            self._left_out = 0
 
 
 def _emit(logger: logging.Logger, record: logging.LogRecord) -> None:
@@ -63,29 +64,12 @@ def _emit(logger: logging.Logger, record: logging.LogRecord) -> None:
     try:
         logger.handle(record)
     except BaseException:
-        with suppress(BaseException):
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        _tell_of_exception()
 
 
-def _emit_without_waiting(logger: logging.Logger, record: logging.LogRecord) -> bool:
-    """False: another thread has the lock of a handler, and nothing was emitted."""
-    with ExitStack() as locks:
-        for handler in _handlers(logger):
-            if handler.lock is None:
-                continue
-            if not handler.lock.acquire(blocking=False):
-                return False
-            locks.callback(handler.lock.release)
-        _emit(logger, record)
-    return True
-
-
-def _handlers(logger: logging.Logger | None) -> Iterator[logging.Handler]:
-    while logger is not None:
-        yield from logger.handlers
-        logger = logger.parent if logger.propagate else None
-    if logging.lastResort is not None:
-        yield logging.lastResort
+def _tell_of_exception() -> None:
+    with suppress(BaseException):
+        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class _Logger(logging.Logger):
@@ -95,8 +79,19 @@ class _Logger(logging.Logger):
         super().__init__(name)
         self._named = logging.getLogger(name)
 
-    def isEnabledFor(self, level: int) -> bool:  # logging's name
-        return self._named.isEnabledFor(level)
+    def isEnabledFor(self, level: int) -> bool:  # logging's names from here on
+        # The named logger's own method may take a lock, which logging.config holds while it closes handlers.
+        named = self._named
+        return not named.disabled and named.manager.disable < level and level >= named.getEffectiveLevel()
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        try:
+            return super().makeRecord(*args, **kwargs)
+        except BaseException:
+            if getattr(_local, "log_thread", None) is None:
+                raise
+            _tell_of_exception()
+            return logging.LogRecord(*args[:7])  # without the factory, whose fault it is
 
     def handle(self, record: logging.LogRecord) -> None:
         log_thread: LogThread | None = getattr(_local, "log_thread", None)

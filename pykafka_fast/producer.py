@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -30,6 +29,7 @@ from .errors import (
     message_of,
 )
 from .lifecycle import Lifecycle, check_close_timeout
+from .log import get_logger
 from .metrics import raw_metrics
 from .options import OPTIONS
 from .partitioner import adapt as adapt_partitioner
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .producer_options import ProducerOptions
     from .types import DeliveryCallback, HeaderList
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: What fails the future; whatever else happens in send() is raised.
 _FAIL_THE_FUTURE = (KafkaTimeoutError, MessageSizeTooLargeError, InvalidTopicError, AuthorizationError,

@@ -292,11 +292,13 @@ class Sender:
 
     def _die(self, error: BaseException) -> None:
         """A defect: nothing may be left waiting for ever. What is appended this very moment is aborted too."""
-        _logger.critical("The sender thread ended with an unexpected error; everything pending fails", exc_info=error)
         died = SenderDiedError(f"the sender thread ended with {message_of(error)}")
         died.__cause__ = error
         self._set_fatal(died)
         self._drained.set()
+        with suppress(MemoryError):
+            _logger.critical("The sender thread ended with an unexpected error; everything pending fails",
+                             exc_info=error)
         with selectors.DefaultSelector() as selector:
             selector.register(self._wire.fileno(), selectors.EVENT_READ)
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
@@ -318,10 +320,10 @@ class Sender:
         self._drained.set()
 
     def _refuse_sends(self, error: KafkaError) -> None:
-        if self._fatal is None:
-            _logger.error("The producer cannot go on: %s", error)
-            self._fatal = error
+        first, self._fatal = self._fatal is None, self._fatal or error
         self._accumulator.close()
+        if first:
+            _logger.error("The producer cannot go on: %s", error)
 
     def _set_fatal(self, error: KafkaError) -> None:
         self._refuse_sends(error)
@@ -345,8 +347,9 @@ class Sender:
 
     def _on_connection_lost(self, event: Event) -> None:
         quiet = event.code == _E_CLOSED
-        idle = event.code >= 0 and not event.in_doubt  # not a status of ours: the peer or the system ended it
-        self._brokers.on_lost(event.node, event.text or "the connection was lost", quiet, idle)
+        given_up = event.code < 0  # a status of ours; else the peer or the system ended it
+        idle = not given_up and not event.in_doubt
+        self._brokers.on_lost(event.node, event.text or "the connection was lost", quiet, idle, given_up)
 
     def _on_parked(self, event: Event) -> None:
         assert event.batch is not None

@@ -134,6 +134,7 @@ class Link:
         self._on_ready = on_ready
         self._on_failed = on_failed
         self._addresses: Sequence[Address] = ()
+        self._handed_over: Address | None = None
         self._attempt = 0  # counts; a look-up of an earlier one is of no interest any more
         self._looking_up = False
 
@@ -187,10 +188,14 @@ class Link:
         """Hand the ready connection over."""
         assert self.connection is not None
         connection, self.connection = self.connection, None
+        self._handed_over = connection.address
         return connection.detach()
 
-    def lost(self) -> None:
-        """The connection that was detached has ended: the next attempt waits for the back-off."""
+    def lost(self, given_up: bool = False) -> None:
+        """The connection that was detached has ended: the next attempt waits for the back-off. If we ended it, it
+        begins with another address: this one may be good for the small requests of a handshake alone."""
+        if given_up:
+            self._begin_with(self._handed_over, 1)
         self.reconnect.on_closed(self._network.clock(), True)
 
     def deadline(self) -> int | None:

@@ -280,7 +280,7 @@ static void counters_count(void) {
 
 // Requests one at a time to a broker that takes its time; while a batch is open elsewhere, or not. What the wire made of it.
 static pkf_spin wait_for_slow_answers(bool open_batch) {
-    enum { COUNT = 8, SLOW_MS = 2 };
+    enum { COUNT = 8, SLOW_MS = 50 }; // longer than other work keeps the wire from its processor
     static peer_request request;
     pkf_accum_config accum = RIG_ACCUM;
     pkf_wire_config wire = RIG_WIRE;

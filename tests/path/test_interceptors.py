@@ -19,6 +19,7 @@ from pykafka_fast.errors import (
 )
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 10.0
 
@@ -87,7 +88,7 @@ def test_one_that_raises_on_acknowledgement_keeps_nobody_from_being_told(
     with caplog.at_level(logging.ERROR, "pykafka_fast"):
         producer.send("t", b"v", partition=3, on_delivery=lambda *a: log.append("callback")).get(TIMEOUT_S)
     assert log[1:] == [("ack", "t", 3, 0, None), "callback"]
-    assert "Bad" in caplog.text
+    wait_for(lambda: "Bad" in caplog.text, "a line", TIMEOUT_S)
 
 
 def test_a_failed_delivery(broker: EmbeddedBroker, make: Make) -> None:

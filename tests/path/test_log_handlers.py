@@ -8,14 +8,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast.log import LogThread, get_logger
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 20.0
 
@@ -71,17 +74,172 @@ def test_one_that_sends_waits_for_no_more_than_the_broker(attach: Callable[..., 
     assert b"a line" in [record.value for record in brokers[0].records("t")]
 
 
-def test_what_it_sends_on_the_producers_own_thread_does_not_wait(attach: Callable[..., None], make: Make) -> None:
+def test_one_that_sends_what_the_producer_says_keeps_nobody_waiting(attach: Callable[..., None], make: Make) -> None:
+    """Its send() waits for metadata; what came behind the line that it sends is sent in its time."""
     handler = Sending()
     handler.producer = make(f"127.0.0.1:{unused_port()}", max_block_ms=1500)
     attach(handler)
     began = time.monotonic()
     handler.producer.send("other", b"x")
     assert 1.4 < time.monotonic() - began < 4
+    wait_for(lambda: bool(handler.sent), "a line", TIMEOUT_S)
     name, future = handler.sent[0]
-    assert name.endswith("-sender")
+    assert name.endswith("-log")
     assert isinstance(future.exception, KafkaTimeoutError)
-    assert "own thread" in str(future.exception)
+
+
+class Acting(logging.Handler):
+    """Does something at every line of the client's."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__(logging.WARNING)
+        self.act = act
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.act()
+        self.count += 1
+
+
+@pytest.mark.parametrize("what", ["sleep", "get", "flush", "close", "send_many", "another thread that logs"])
+def test_a_retry_does_not_wait_for_a_handler(what: str, attach: Callable[..., None], broker: EmbeddedBroker,
+                                             make: Make) -> None:
+    """Nor for what that waits for, which may be the very record that is to be sent again."""
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=10_000, request_timeout_ms=5_000)
+    producer.send("t", b"x", partition=0).get(TIMEOUT_S)
+    release = threading.Event()
+    acts: dict[str, Callable[[], object]] = {
+        "sleep": lambda: release.wait(TIMEOUT_S),
+        "get": lambda: producer.send("t", b"line", partition=0).get(),
+        "flush": producer.flush,
+        "close": producer.close,
+        "send_many": lambda: producer.send_many("t", [b"x" * 1000] * 100, partition=0).get(),
+        "another thread that logs": lambda: pool.submit(other.warning, "on its way").result(),
+    }
+    other = logging.getLogger("tests.other")
+    with ThreadPoolExecutor(1) as pool:
+        handler = Acting(acts[what])
+        attach(handler)
+        broker.fail("Produce", 7)
+        began = time.monotonic()
+        assert producer.send("t", b"y", partition=0).get(TIMEOUT_S).offset >= 1
+        assert time.monotonic() - began < 4
+        release.set()
+        wait_for(lambda: handler.count > 0, "a line", TIMEOUT_S)
+
+
+def test_lines_for_which_there_is_no_room_are_counted(attach: Callable[..., None],
+                                                      caplog: pytest.LogCaptureFixture) -> None:
+    release = threading.Event()
+    handler = Acting(lambda: release.wait(TIMEOUT_S))
+    attach(handler)
+    log_thread, logger = LogThread("a-log"), get_logger("pykafka_fast.lines")
+
+    def say() -> None:
+        log_thread.adopt()
+        for number in range(1500):
+            logger.warning("line %d", number)
+
+    thread = threading.Thread(target=say)
+    thread.start()
+    thread.join()
+    release.set()
+    log_thread.close(TIMEOUT_S)
+    assert handler.count == 1001
+    assert "500 lines are missing" in caplog.text
+    assert [record.args for record in caplog.records][:1000] == [(number,) for number in range(1000)]
+
+
+class Duck:
+    """What logging asks of a handler, and no more."""
+
+    level = logging.WARNING
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def handle(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def raising_factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    raise ValueError("no record")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("factory", [logging.LogRecord, raising_factory])
+def test_what_else_logging_allows(factory: Callable[..., logging.LogRecord], attach: Callable[..., None],
+                                  broker: EmbeddedBroker, make: Make) -> None:
+    """Handlers without a lock; factories of records that count on a thread of the user's."""
+    producer = make(broker, linger_ms=0)
+    producer.send("t", b"x").get(TIMEOUT_S)
+    duck: Any = Duck()
+    attach(duck)
+    broker.fail("Produce", 7)
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(factory)
+    try:
+        assert producer.send("t", b"y").get(TIMEOUT_S).offset >= 0
+        wait_for(lambda: bool(duck.lines), "a line", TIMEOUT_S)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert "sent again" in duck.lines[0]
+
+
+class Closing(logging.Handler):
+    """Closes its producer when it is closed, as one does that sends lines to Kafka."""
+
+    producer: KafkaProducer
+
+    def close(self) -> None:
+        self.producer.close()
+        super().close()
+
+
+def test_close_returns_while_logging_is_configured_anew(broker: EmbeddedBroker, make: Make) -> None:
+    """Logging's own lock is held all the while, and taken by whoever asks for a level for the first time."""
+    handler = Closing()
+    handler.producer = producer = make(broker, linger_ms=0)
+    producer.send("t", b"x").get(TIMEOUT_S)
+    broker.hold("Produce")
+    broker.fail("Produce", 7)
+    future = producer.send("t", b"y")
+    manager: Any = logging.root.manager
+    manager._clear_cache()
+    thread = threading.Timer(0.3, broker.release)
+    thread.start()
+    with logging._lock:  # type: ignore[attr-defined]
+        handler.close()
+    assert future.succeeded()
+
+
+def test_a_callback_closes_while_a_handler_waits_for_it(attach: Callable[..., None], broker: EmbeddedBroker,
+                                                        make: Make) -> None:
+    producer, closed = make(broker, linger_ms=0), threading.Event()
+
+    def close(*_: object) -> None:
+        producer.close()  # which is worth a warning
+        closed.set()
+
+    def wait() -> None:
+        if not closed.is_set():
+            producer.send("t", b"x", on_delivery=close)
+            assert closed.wait(TIMEOUT_S)
+
+    handler = Acting(wait)
+    attach(handler)
+    logging.getLogger("pykafka_fast.users").warning("a line")
+    assert handler.count >= 1
+
+
+def test_a_handler_that_closes_leaves_no_thread(attach: Callable[..., None], broker: EmbeddedBroker,
+                                                make: Make) -> None:
+    producer = make(broker, linger_ms=0, client_id="closed-by-a-handler")
+    producer.send("t", b"x").get(TIMEOUT_S)
+    attach(Acting(producer.close))
+    broker.fail("Produce", 7)
+    assert producer.send("t", b"y").get(TIMEOUT_S).offset >= 0
+    wait_for(lambda: not any("by-a-handler" in thread.name for thread in threading.enumerate()), "the end", TIMEOUT_S)
 
 
 def test_close_returns_though_a_handlers_lock_is_held(attach: Callable[..., None], make: Make) -> None:

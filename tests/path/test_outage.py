@@ -15,6 +15,7 @@ from pykafka_fast.errors import ClosedForcefullyError, KafkaTimeoutError, Sender
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 from tests.path.test_retry import check_log, outcomes, send, warmed_up
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 10.0
 
@@ -234,6 +235,6 @@ class TestTheEnd:
         assert {type(error) for error in errors} <= {SenderDiedError, type(None)}
         assert isinstance(errors[0], SenderDiedError)
         assert "a defect" in str(errors[0])
-        assert any(record.exc_info for record in caplog.records)
+        wait_for(lambda: any(record.exc_info for record in caplog.records), "a line", TIMEOUT_S)
         with pytest.raises(SenderDiedError):
             producer.send("t", b"late").get(TIMEOUT_S)

@@ -222,8 +222,11 @@ class TestProducerId:
 
     def test_refused_once(self, broker: EmbeddedBroker, make: Make) -> None:
         broker.fail("InitProducerId", 31)
+        broker.hold("InitProducerId")
         producer = make(broker)
-        errors = outcomes(send(producer, range(4)))
+        futures = send(producer, range(4))
+        broker.release()
+        errors = outcomes(futures)
         assert {type(error) for error in errors} == {ClusterAuthorizationFailedError}
         assert outcomes(send(producer, range(4))) == [None] * 4
 

@@ -20,6 +20,7 @@ from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 from tests.path.ways import WAYS, Second, make_by
 from tools import readback
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 10.0
 NOW = 1_700_000_000_000
@@ -219,7 +220,7 @@ def test_a_callback_that_raises(way: str, broker: EmbeddedBroker, make: Make, ca
         assert producer.send("t", b"1", on_delivery=bad).get(TIMEOUT_S).offset == 0
         assert producer.send("t", b"x" * 20_000, on_delivery=bad).failed()
         assert producer.send("t", b"2", partition=2, on_delivery=bad).get(TIMEOUT_S).offset >= 0
-    assert caplog.text.count("Error processing callback") == 3
+    wait_for(lambda: caplog.text.count("Error processing callback") == 3, "three lines", TIMEOUT_S)
     assert caplog.text.count("from the callback") >= 3
 
 

@@ -213,7 +213,7 @@ sys.exit(1)
 """
 
 DURING = {
-    "sleep": "time.sleep(20)",
+    "sleep": "for _ in range(2000): time.sleep(0.01)",  # a signal just before a long sleep is noticed behind it
     "get": "future.get()",
     "flush": "producer.flush()",
     "send": "fill()",

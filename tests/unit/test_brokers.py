@@ -91,6 +91,20 @@ class TestBootstrap:
             world.connections[-1].break_off()
         assert seen == ["address 1", "address 2"] * 2
 
+    @pytest.mark.parametrize(("code", "in_doubt", "then"), [
+        (-3, True, "address 2"),  # no answer: good for a handshake, and perhaps for nothing else
+        (104, True, "address 1"), (0, True, "address 1"), (0, False, "address 1"),
+    ])  # fmt: skip
+    def test_an_address_where_records_find_no_answer_is_left(
+        self, code: int, in_doubt: bool, then: str, world: World
+    ) -> None:
+        world.boot(topic())
+        for expected in ("address 1", then):
+            world.connect(1)
+            assert world.connections[-1].addresses[0] == expected
+            world.tell(FakeEvent(LOST, node=1, code=code, in_doubt=in_doubt, text="an end"))
+            world.advance(1000)
+
     def test_a_server_known_to_the_cluster_serves_on_under_its_number(self, make_world: Make) -> None:
         world = make_world(bootstrap_servers="host2:9092")
         world.boot(topic())

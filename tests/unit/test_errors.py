@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import threading
 
 import kafka.errors
 import pytest
@@ -34,12 +35,14 @@ def test_text_is_kafka_pythons(name: str, args: tuple[object, ...]) -> None:
 def test_every_error_is_hashable_and_survives_copy_and_pickle(cls: type[KafkaError], args: tuple[object, ...]) -> None:
     error = cls(*args)
     error.in_doubt = True
+    error.taken = threading.Lock()  # like a future, which stays where it is
     for twin in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
         assert type(twin) is cls
         assert twin == error
         assert hash(twin) == hash(error)
         assert str(twin) == str(error)
         assert twin.in_doubt is True
+        assert twin.taken is None
     assert cls(*args).in_doubt is False
 
 
