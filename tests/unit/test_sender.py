@@ -22,6 +22,7 @@ from pykafka_fast.protocol.api import ApiKey
 from pykafka_fast.protocol.init_producer_id import InitProducerIdResponse
 from pykafka_fast.protocol.metadata import MetadataResponse
 from tests.unit.sending import RANGES, FakeBatch, FakeEvent, World, metadata, parked, topic
+from tools.brokers.processes import wait_for
 
 GAP, NEED_ID = EventKind.GAP, EventKind.NEED_PRODUCER_ID
 Make = Callable[..., World]
@@ -342,8 +343,10 @@ class TestThread:
         assert world.sender.wait_drained(0)
 
     def test_force(self, running: World) -> None:
+        """Told to close before it is told to abort, the wire would send what is to fail."""
         running.sender.force(ClientCode.CLOSED_FORCEFULLY, "closed")
-        assert running.calls[-2:] == [("close",), ("abort", ClientCode.CLOSED_FORCEFULLY, "closed")]
+        abort = ("abort", ClientCode.CLOSED_FORCEFULLY, "closed")
+        assert running.calls[-3:] == [abort, ("close",), abort]
 
     def test_a_defect_is_never_silent(self, running: World, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.CRITICAL)
@@ -352,6 +355,7 @@ class TestThread:
         assert isinstance(running.sender.fatal, SenderDiedError)
         assert isinstance(running.sender.fatal.__cause__, AssertionError)
         assert running.accumulator.closed
+        wait_for(lambda: bool(caplog.records), "a line", 10)
         assert caplog.records[0].exc_info is not None
         running.calls.clear()
         running.wire.push(parked(6, FakeBatch()))
