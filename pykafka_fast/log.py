@@ -55,7 +55,9 @@ class LogThread:
     def _work(self, line: _Line) -> None:
         _emit(*line)
         if self._left_out and self._lines.unfinished == 1:
-            logging.getLogger(__name__).warning("%d lines are missing: logging handlers are too slow", self._left_out)
+            logger, text = logging.getLogger(__name__), "%d lines are missing: logging handlers are too slow"
+            if logger.isEnabledFor(logging.WARNING):
+                _emit(logger, logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (self._left_out,), None))
             self._left_out = 0
 
 
