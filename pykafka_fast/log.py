@@ -34,7 +34,7 @@ class LogThread:
     """
 
     def __init__(self, name: str) -> None:
-        self._lines = QueueThread[_Line](name, self._work)
+        self._lines: QueueThread[_Line] = QueueThread(name, self._work)
         self._left_out = 0
 
     def adopt(self) -> None:

@@ -76,7 +76,7 @@ class Resolver:
         self._lock = threading.Lock()
         self._closed = False  # guarded by _lock, like the deque's relation to wake
         self._done: deque[tuple[_Key, Resolution]] = deque()
-        self._standby = QueueThread[_Key]("pykafka_fast-resolve", self._run)
+        self._standby: QueueThread[_Key] = QueueThread("pykafka_fast-resolve", self._run)
 
     def resolve(self, host: str, port: int, callback: ResolutionCallback, *, canonical: bool = False) -> None:
         """Look ``host`` up and pass the outcome to ``callback`` from a later ``run_callbacks``.
