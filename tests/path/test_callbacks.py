@@ -301,6 +301,7 @@ def test_when_the_log_raises_too_the_others_still_run(
         future.add_callback(lambda metadata: callback(metadata, None))
         producer.flush(timeout=20)
         future.add_callback(lambda metadata: callback(metadata, None))
+        wait_for(lambda: len(raised) == 5, "five lines", 20)
     finally:
         log.removeHandler(broken)
     assert seen == [0, 1, 2, 2, 2]
