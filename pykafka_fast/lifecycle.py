@@ -126,7 +126,7 @@ class Lifecycle:
         """
         if self._sender.is_current():
             raise KafkaTimeoutError(f"metadata of topic {topic!r} cannot be waited for on the producer's own thread, "
-                                    "on which a handler of its log lines sends")
+                                    "on which the garbage collector runs a finalizer that sends")
         if not self._started and sys.is_finalizing():  # before Python 3.12 the start of a thread would hang
             raise RuntimeError("the interpreter is ending and starts no thread any more: send records before that")
         self._started = True
@@ -140,7 +140,7 @@ class Lifecycle:
         self.metadata.wait_for_topic(topic, partition, int(deadline * 1e9), go_on)
 
     def may_wait(self) -> bool:
-        """False on the thread that would have to end the wait."""
+        """False on the thread that would have to end the wait: garbage may be collected there, and have finalizers."""
         return not self._sender.is_current()
 
     def bootstrap_connected(self) -> bool:
@@ -160,7 +160,14 @@ class Lifecycle:
             return self._metrics.metrics(now)
 
     def flush(self, timeout: float | None) -> bool:
-        """Send everything now and wait for it; False when ``timeout`` (seconds) ran out."""
+        """Send everything now and wait for it; False when ``timeout`` (seconds) ran out.
+
+        Raises:
+            KafkaTimeoutError: it cannot be waited for on this thread.
+        """
+        if not self.may_wait():
+            raise KafkaTimeoutError("flush() cannot wait on the producer's own thread, on which the garbage collector "
+                                    "runs a finalizer that calls it")
         began_ns = time.monotonic_ns()
         self.accumulator.flush_begin()
         try:
@@ -185,6 +192,9 @@ class Lifecycle:
             timeout = 0
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         self.accumulator.close()
+        if not self.may_wait():
+            self._close_elsewhere(timeout)
+            return
         if not self._take_close_lock(deadline):
             self._force()  # another thread is closing, and has not finished in our time
             return
@@ -324,11 +334,13 @@ class Lifecycle:
         if sys.is_finalizing():  # made by an exit handler; before Python 3.12 the start of a thread would hang
             self._tell_lost()
             return
+        self._close_elsewhere(self._exit_timeout_s())
+
+    def _close_elsewhere(self, timeout: float | None) -> None:
         try:
-            threading.Thread(target=self.close, args=(self._exit_timeout_s(),), name="abandoned-producer",
-                             daemon=True).start()
+            threading.Thread(target=self.close, args=(timeout,), name="pykafka_fast-close", daemon=True).start()
         except RuntimeError:  # the interpreter is ending; its threads end with it
-            logger.debug("no thread could be started to end %s", name)
+            logger.debug("no thread could be started to end %s", self._config.client_id)
 
     def discard(self) -> None:
         """End what never began: nothing was sent, nobody waits."""

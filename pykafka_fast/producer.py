@@ -331,7 +331,8 @@ class KafkaProducer(ProducerBase):
             timeout: seconds for the whole call; None waits as long as it takes (``delivery_timeout_ms`` bounds that).
 
         Raises:
-            KafkaTimeoutError: the time ran out. The records are not affected.
+            KafkaTimeoutError: the time ran out, or there is none: called by a finalizer on the producer's own thread.
+                The records are not affected.
             TypeError: not a number of seconds.
             ValueError: negative, or NaN.
         """
@@ -348,7 +349,8 @@ class KafkaProducer(ProducerBase):
         Args:
             timeout: seconds; None waits for every record (``delivery_timeout_ms`` bounds that); 0 drops them at once.
                 In a callback it counts as 0, because the callback's own thread cannot be waited for. What a codec is
-                compressing at that moment is waited for in any case.
+                compressing at that moment is waited for in any case. By a finalizer that the garbage collector runs
+                on the sender's thread it is left to another thread, and not waited for.
 
         Raises:
             TypeError: not a number.

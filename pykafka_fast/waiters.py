@@ -32,10 +32,19 @@ class Waiters:
         return turn
 
     def wait(self, turn: threading.Lock, timeout: float) -> None:
-        """Sleep until the next ``notify_all``, for ``timeout`` seconds at most. The lock is not held."""
-        if not turn.acquire(timeout=max(0.0, timeout)):
-            with self.lock:
-                self._turns.discard(turn)
+        """Sleep until the next ``notify_all``, for ``timeout`` seconds at most.
+
+        The lock is not held: if the caller is a signal handler or a finalizer that runs in the midst of a section that
+        it guards, it is lent to the others meanwhile.
+        """
+        lent = self.lock._release_save() if self.lock._is_owned() else None  # type: ignore[attr-defined]
+        try:
+            if not turn.acquire(timeout=max(0.0, timeout)):
+                with self.lock:
+                    self._turns.discard(turn)
+        finally:
+            if lent is not None:
+                self.lock._acquire_restore(lent)  # type: ignore[attr-defined]
 
     def notify_all(self) -> None:
         """Wake everybody who has enrolled. The lock is held."""

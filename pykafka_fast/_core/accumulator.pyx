@@ -111,11 +111,19 @@ cdef class Accumulator:
         found = self.by_name.get(name)
         if found is not None:
             return found
-        with self.lock:
+        encoded = name.encode("utf-8")
+        codec, level = (PKF_NONE, 0) if self.codec_of is None else self.codec_of(name)
+        cdef Topic new = Topic.__new__(Topic)
+        new.accumulator = self
+        new.name = name
+        with self.lock:  # nothing in here runs a signal handler or a finalizer: they may be in need of a topic, too
             found = self.by_name.get(name)
             if found is None:
-                found = make_topic(self, name)
-                self.by_name[name] = found
+                new.c = pkf_topic_new(self.c, <const char *> encoded, len(encoded))
+                if new.c == NULL:
+                    raise MemoryError
+                pkf_topic_set_codec(new.c, codec, level)
+                self.by_name[name] = found = new
         return found
 
     def topics(self):
@@ -295,20 +303,6 @@ cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, deadline
         if not wait_tree(accum, pkf_batch_fork(batch, i), delivered, deadline):
             return False
     return True
-
-
-cdef Topic make_topic(Accumulator accumulator, str name):
-    encoded = name.encode("utf-8")
-    cdef Topic topic = Topic.__new__(Topic)
-    topic.c = pkf_topic_new(accumulator.c, <const char *> encoded, len(encoded))
-    if topic.c == NULL:
-        raise MemoryError
-    topic.accumulator = accumulator
-    topic.name = name
-    if accumulator.codec_of is not None:
-        codec, level = accumulator.codec_of(name)
-        pkf_topic_set_codec(topic.c, codec, level)
-    return topic
 
 
 cdef dict topic_counters(Topic topic):

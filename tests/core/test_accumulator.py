@@ -43,6 +43,25 @@ def test_one_handle_per_topic() -> None:
         mine.topic(None)  # type: ignore[arg-type]
 
 
+def test_a_topic_made_in_the_midst_of_making_one() -> None:
+    """By a signal handler or a finalizer, which run wherever Python code does: in a look at the topic's codec, say."""
+    made: list[Any] = []
+
+    def codec_of(name: str) -> tuple[int, int]:
+        if not made:
+            made.append(None)
+            made[:] = [mine.topic("other"), mine.topic(name)]
+        return 0, 0
+
+    mine = accumulator(codec_of=codec_of)
+    thread = threading.Thread(target=lambda: made.append(mine.topic("topic")), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert [topic.name for topic in made] == ["other", "topic", "topic"]
+    assert made[1] is made[2]
+    assert sorted(mine.topics()) == ["other", "topic"]
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError):
         accumulator(partitioner="by chance")

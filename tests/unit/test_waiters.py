@@ -116,3 +116,26 @@ def test_ctrl_c_while_a_condition_takes_its_lock_does_not_hang_the_producer(monk
         closing.start()
         closing.join(DEADLINE_S)
         assert not closing.is_alive()
+
+
+def test_who_waits_in_the_midst_of_a_guarded_section_lends_the_lock() -> None:
+    """As a signal handler does that sends to a topic nobody knows, in the midst of a call that waits for metadata."""
+    waiters = Waiters()
+
+    def tell() -> None:
+        with waiters.lock:
+            waiters.notify_all()
+
+    teller = threading.Thread(target=tell)
+    with waiters.lock:
+        with waiters.lock:
+            turn = waiters.enrol()
+            teller.start()
+            began = time.monotonic()
+            waiters.wait(turn, DEADLINE_S)
+            assert time.monotonic() - began < DEADLINE_S / 2
+        assert waiters.lock._is_owned()  # type: ignore[attr-defined]
+        with waiters.lock:
+            pass
+    teller.join(DEADLINE_S)
+    assert not teller.is_alive()
