@@ -37,13 +37,18 @@ class LogThread:
         self._lines: QueueThread[_Line] = QueueThread(name, self._work)
         self._left_out = 0
 
+    @property
+    def unfinished(self) -> int:
+        """Lines that were taken and are not emitted; the one that a handler is busy with counts."""
+        return self._lines.unfinished
+
     def adopt(self) -> None:
         """Take the lines of the calling thread from now on."""
         _local.log_thread = self
 
     def take(self, logger: logging.Logger, record: logging.LogRecord) -> None:
         """Emit it soon, or not at all if handlers are so slow that a thousand lines wait. Raises nothing."""
-        if self._lines.unfinished >= _WAITING_MAX:
+        if self.unfinished >= _WAITING_MAX:
             self._left_out += 1
         elif not self._lines.put((logger, record)):
             _emit(logger, record)  # the interpreter is ending, or a callback takes longer than close() would wait
@@ -54,7 +59,7 @@ class LogThread:
 
     def _work(self, line: _Line) -> None:
         _emit(*line)
-        if self._left_out and self._lines.unfinished == 1:
+        if self._left_out and self.unfinished == 1:
             logger, text = logging.getLogger(__name__), "%d lines are missing: logging handlers are too slow"
             if logger.isEnabledFor(logging.WARNING):
                 _emit(logger, logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (self._left_out,), None))

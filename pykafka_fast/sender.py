@@ -211,8 +211,6 @@ class Sender:
     def initiate_close(self) -> None:
         """Refuse appends, send what is left; ``wait_drained`` tells when that is done."""
         self._wire.close()
-        if self._thread is None:
-            self._drained.set()
 
     def wait_drained(self, timeout: float | None = None) -> bool:
         """Wait, after ``initiate_close``, until nothing is left to deliver. False: the time (seconds) ran out.
@@ -220,7 +218,7 @@ class Sender:
         Signals are served while waiting.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._drained.is_set():
+        while self._thread is not None and not self._drained.is_set():
             left = _WAIT_SLICE_S if deadline is None else min(_WAIT_SLICE_S, deadline - time.monotonic())
             if left <= 0:
                 return False
@@ -232,8 +230,6 @@ class Sender:
         self._wire.abort(code, text)  # first: told to close, the wire would send what is to fail
         self._wire.close()
         self._wire.abort(code, text)  # what was appended meanwhile
-        if self._thread is None:
-            self._drained.set()
         self.metadata.close()
 
     def stop(self) -> None:

@@ -26,8 +26,8 @@ class SettledCapture(pytest.LogCaptureFixture):  # type: ignore[misc]  # final, 
 
     @property
     def handler(self):  # type: ignore[no-untyped-def]  # its class is pytest's own
-        waiting = [log_thread._lines for log_thread in log_threads]
-        wait_for(lambda: not any(lines.unfinished and lines._thread for lines in waiting), "all lines", 20)
+        waiting = list(log_threads)
+        wait_for(lambda: not any(log_thread.unfinished for log_thread in waiting), "all lines", 20)
         return super().handler
 
 

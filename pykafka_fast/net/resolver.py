@@ -92,7 +92,7 @@ class Resolver:
         callbacks.append(callback)
         if len(callbacks) > 1:
             return
-        stands_by = self._standby.start()
+        self._standby.start()
         if not 0 < port <= _MAX_PORT:  # getaddrinfo would cut it to 16 bits
             error = KafkaConnectionError(f"{host_port(host, port)}: a port is a number from 1 to {_MAX_PORT}")
             self._post(key, Resolution(host, port, (), error))
@@ -104,8 +104,7 @@ class Resolver:
         try:
             threading.Thread(target=self._run, args=(key,), name=f"pykafka_fast-resolve-{host}", daemon=True).start()
         except RuntimeError as refusal:
-            if stands_by:
-                self._standby.put(key)
+            if self._standby.put(key):
                 return
             error = KafkaConnectionError(f"{host_port(host, port)}: cannot resolve the host name: {refusal}")
             self._post(key, Resolution(host, port, (), error))

@@ -97,8 +97,12 @@ def test_at_the_deadline_the_rest_fails(broker: EmbeddedBroker, make: Make, capl
 
 def test_0_drops_at_once(broker: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     producer = make(broker, linger_ms=60_000)
-    # However long another thread has the interpreter meanwhile, nothing leaves.
-    monkeypatch.setattr(producer._lifecycle, "_tell_lost", lambda: time.sleep(0.2))
+
+    def tell_lost() -> None:  # another thread may have the interpreter at this point for long
+        with pytest.raises(TimeoutError):
+            broker.wait_for_requests("Produce", 1, timeout=0.2)
+
+    monkeypatch.setattr(producer._lifecycle, "_tell_lost", tell_lost)
     outcomes: list[Any] = []
     futures = [producer.send("t", b"x", on_delivery=lambda _, error: outcomes.append(error)) for _ in range(100)]
     assert timed(lambda: producer.close(timeout=0)) < 1
@@ -195,9 +199,7 @@ def test_does_not_wait_longer_for_a_callback_that_hangs(broker: EmbeddedBroker, 
     assert timed(lambda: producer.close(timeout=0.5)) < 1.5
     assert future.succeeded()
     go_on.set()
-    deadline = time.monotonic() + 5
-    while threads_of(producer) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: not threads_of(producer), "the end of its threads", 5)
 
 
 def test_two_threads_at_once(broker: EmbeddedBroker, make: Make) -> None:
@@ -387,10 +389,7 @@ def test_collected_without_close(broker: EmbeddedBroker) -> None:
     assert any("unclosed producer" in str(warning.message) and name in str(warning.message) for warning in warned)
     assert gone() is None
     assert future.get(timeout=10).offset == 0
-    deadline = time.monotonic() + 5
-    while (left := [t.name for t in threading.enumerate() if t.name.startswith(name)]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert left == []
+    wait_for(lambda: not any(t.name.startswith(name) for t in threading.enumerate()), "the end of its threads", 5)
 
 
 def test_collected_without_use_says_nothing(broker: EmbeddedBroker) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,18 +19,12 @@ from pykafka_fast.testing import EmbeddedBroker
 from tests.hostile.memory import resident_kb
 from tests.path.conftest import Make, StartBroker
 from tests.path.test_retry import check_log, outcomes, send, warmed_up
+from tools.brokers.processes import wait_for
 from tools.relay import Relay
 
 WAIT_S = 20.0
 FAST = {"reconnect_backoff_ms": 5, "reconnect_backoff_max_ms": 50, "retry_backoff_ms": 5, "retry_backoff_max_ms": 50,
         "socket_connection_setup_timeout_ms": 300, "socket_connection_setup_timeout_max_ms": 1000}  # fmt: skip
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def advertise(broker: EmbeddedBroker, relay: Relay, at: str = "127.0.0.1") -> None:
@@ -75,7 +69,7 @@ class TestUnderWay:
         warmed_up(producer)
         relay.black_hole(1)
         futures = send(producer, range(4, 400))
-        wait_until(lambda: not producer.bootstrap_connected())
+        wait_for(lambda: not producer.bootstrap_connected(), "the loss of the connection", WAIT_S)
         assert not any(future.is_done for future in futures)
         relay.heal()
         assert outcomes(futures) == [None] * 396
@@ -99,7 +93,7 @@ class TestUnderWay:
         warmed_up(producer)
         relay.silence(1)
         futures = send(producer, range(4, 400))
-        wait_until(lambda: not producer.bootstrap_connected())
+        wait_for(lambda: not producer.bootstrap_connected(), "the loss of the connection", WAIT_S)
         relay.heal()
         assert outcomes(futures) == [None] * 396
         check_log(relayed, range(400))
@@ -124,7 +118,7 @@ class TestUnderWay:
         warmed_up(producer)
         broker.hold(read=False)
         futures = [producer.send("t", bytes(1_000_000), partition=index % 4) for index in range(16)]
-        wait_until(lambda: not producer.bootstrap_connected())
+        wait_for(lambda: not producer.bootstrap_connected(), "the loss of the connection", WAIT_S)
         assert not any(future.is_done for future in futures)
         broker.release()
         assert outcomes(futures) == [None] * 16
@@ -168,9 +162,11 @@ class TestIdle:
 
         for round_number in range(1, 4):
             # That for metadata comes back by itself, and with a request under way its end would be worth a warning.
-            wait_until(lambda: producer.bootstrap_connected() and not metadata.update_wanted() and not metadata._fetch)
+            wait_for(lambda: producer.bootstrap_connected() and not metadata.update_wanted() and not metadata._fetch,
+                     "new connections", WAIT_S)
             broker.cut(reset=reset)
-            wait_until(lambda round_number=round_number: ended() == 2 * round_number)  # that for records, too
+            wait_for(lambda round_number=round_number: ended() == 2 * round_number,  # that for records, too
+                     "the end of the connections", WAIT_S)
             assert outcomes(send(producer, range(4 * round_number, 4 * round_number + 4))) == [None] * 4
         check_log(broker, range(16))
         loud = [record for record in caplog.records if record.levelno >= logging.WARNING]

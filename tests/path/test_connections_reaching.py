@@ -20,9 +20,9 @@ from pykafka_fast.net.resolver import Resolver
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 from tests.path.peers import serving, silence
-from tests.path.test_connections import advertise, wait_until
+from tests.path.test_connections import WAIT_S, advertise
 from tests.path.test_retry import outcomes, send
-from tools.brokers.processes import free_port
+from tools.brokers.processes import free_port, wait_for
 from tools.relay import Relay
 
 
@@ -123,7 +123,8 @@ class TestAddresses:
                 version = metadata.update_version
                 broker.cut()
                 assert outcomes(send(producer, range(4))) == [None] * 4
-                wait_until(lambda version=version: metadata.update_version > version)  # over a new connection
+                wait_for(lambda version=version: metadata.update_version > version,  # over a new connection
+                         "new metadata", WAIT_S)
             assert len(to_silent) == 1
 
     def test_all_of_them_are_named_when_none_works(
@@ -186,7 +187,7 @@ def test_metadata_with_a_port_that_cannot_be(port: int, start_broker: StartBroke
         errors = producer._lifecycle._sender.metadata._connection_errors
         said = (f"127.0.0.1:{port}: a port is a number from 1 to 65535; nothing ever answered at this address, which "
                 "the broker advertises (advertised.listeners)")
-        wait_until(lambda: said in list(errors.values()))
+        wait_for(lambda: said in list(errors.values()), "its complaint", WAIT_S)
         with pytest.raises(BlockingIOError):
             wrapped.accept()
     assert not future.is_done

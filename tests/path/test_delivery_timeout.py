@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -13,13 +12,7 @@ from pykafka_fast import RecordFuture
 from pykafka_fast.errors import BufferExhaustedError, KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker, check_balance
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from tools.brokers.processes import wait_for
 
 
 def test_in_flight_fails_in_time_and_keeps_its_bytes(broker: EmbeddedBroker, make: Make) -> None:
@@ -64,7 +57,7 @@ def test_memory_of_a_request_under_way_is_not_used_again(start_broker: StartBrok
         broker.node_address(1), linger_ms=0, delivery_timeout_ms=2500, request_timeout_ms=2500, retry_backoff_ms=5,
         retry_backoff_max_ms=20, buffer_memory=20 << 20, max_request_size=16 << 20, max_block_ms=20,
     )  # fmt: skip
-    wait_until(lambda: producer.send("t", b"x", partition=1).exception is None)
+    wait_for(lambda: producer.send("t", b"x", partition=1).exception is None, "a record that is taken", 20)
     producer.flush(timeout=20)  # connected to node 2, which leads partition 1
     broker.leaderless("t", 0)
     old = os.urandom(15 << 20)
@@ -82,7 +75,7 @@ def test_memory_of_a_request_under_way_is_not_used_again(start_broker: StartBrok
     broker.release()
     broker.wait(lambda it: it.record_count("t", 0) == 1, 20)
     assert broker.records("t", 0)[0].value == old
-    wait_until(lambda: pool.pool_stats()["acquired"] == 0)
+    wait_for(lambda: pool.pool_stats()["acquired"] == 0, "the end of all batches", 20)
     assert producer.send("t", old, partition=0).get(timeout=20).partition == 0
 
 
@@ -114,7 +107,8 @@ def test_close_ends_the_request_of_an_expired_batch(broker: EmbeddedBroker, make
     with pytest.raises(KafkaTimeoutError):
         lost.get(0)
     check_balance(producer)
-    wait_until(lambda: broker._server.call(lambda: len(broker._server._connections)) == 0)
+    wait_for(lambda: broker._server.call(lambda: len(broker._server._connections)) == 0,
+             "the end of the connections", 20)
 
 
 def test_of_what_never_left(start_broker: StartBroker, make: Make) -> None:

@@ -18,6 +18,7 @@ from pykafka_fast.protocol.metadata import MetadataResponse
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 from tests.path.test_retry import outcomes
+from tools.brokers.processes import wait_for
 from tools.relay import Relay
 
 TIMEOUT_S = 20.0
@@ -25,13 +26,6 @@ QUICK: dict[str, Any] = {
     "linger_ms": 0, "retry_backoff_ms": 10, "retry_backoff_max_ms": 50, "reconnect_backoff_ms": 10,
     "reconnect_backoff_max_ms": 50,
 }  # fmt: skip
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def port_of(address: str) -> int:
@@ -181,7 +175,8 @@ def test_rebootstrap_required(
     futures, sent = send(producer, "meanwhile")
     assert outcomes([in_flight, *futures]) == [None] * 21
     assert values(successor) == sorted([*sent, b"in flight"])
-    wait_until(lambda: old._server.call(lambda: len(old._server._connections)) == 0)
+    wait_for(lambda: old._server.call(lambda: len(old._server._connections)) == 0,
+             "the end of the connections", TIMEOUT_S)
 
 
 def test_rebootstrap_required_is_a_failure_without_the_strategy(start_broker: StartBroker, make: Make) -> None:
@@ -220,9 +215,11 @@ def test_no_good_answer_for_too_long(
     BAD_ANSWERS[how](old)
     start(successor)
     metadata = producer._lifecycle.metadata
-    wait_until(lambda: {broker.node_id for broker in metadata.snapshot.brokers()} == {11, 12})
+    wait_for(lambda: {broker.node_id for broker in metadata.snapshot.brokers()} == {11, 12},
+             "the new cluster's nodes", TIMEOUT_S)
     futures, sent = send(producer, "later")
     assert outcomes(futures) == [None] * 20
     assert values(successor) == sent
     assert old.record_count("t") == 20
-    wait_until(lambda: old._server.call(lambda: len(old._server._connections)) == 0)
+    wait_for(lambda: old._server.call(lambda: len(old._server._connections)) == 0,
+             "the end of the connections", TIMEOUT_S)

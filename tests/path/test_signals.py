@@ -188,7 +188,7 @@ def test_send_in_a_signal_handler(broker: EmbeddedBroker, make: Make) -> None:
 
 
 STOPPED = """
-import os, signal, sys, threading, time
+import os, select, signal, sys, threading
 from pykafka_fast import KafkaProducer
 
 producer = KafkaProducer(bootstrap_servers=sys.argv[1], linger_ms=60_000, buffer_memory=64 << 10)
@@ -204,6 +204,9 @@ def fill():
         producer.send("t", bytes(8000), partition=0)
 
 signal.signal(signal.SIGTERM, stop)
+bell, ringer = os.pipe()
+os.set_blocking(ringer, False)
+signal.set_wakeup_fd(ringer)
 future = producer.send("t", b"first", partition=0)
 for i in range(100):
     producer.send("t", b"%d" % i, partition=1)
@@ -213,7 +216,7 @@ sys.exit(1)
 """
 
 DURING = {
-    "sleep": "for _ in range(2000): time.sleep(0.01)",  # a signal just before a long sleep is noticed behind it
+    "wait": "select.select([bell], [], [], 20)",  # unlike a sleep it ends also for a signal that came just before
     "get": "future.get()",
     "flush": "producer.flush()",
     "send": "fill()",

@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], bool], what: str, timeout: float) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {timeout:g} s")
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 class Reaper:
