@@ -3,6 +3,7 @@
 
 import faulthandler
 import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,17 @@ stderr = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     # Not captured yet.
     config.stash[stderr] = os.dup(2)
+    heed_signals()
+
+
+def heed_signals() -> None:
+    """As at a terminal: who runs the suites in the background may ignore or block what tests send to their programs."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def suite_of(path: str) -> str:

@@ -67,7 +67,7 @@ CALLS = {
 def test_fork_in_a_signal_handler(broker: EmbeddedBroker, during: str) -> None:
     call, expected = CALLS[during]
     broker.hold("Produce")
-    program = [sys.executable, "-c", PROGRAM.replace("CALL", call), broker.address]
+    program = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM.replace("CALL", call), broker.address]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
