@@ -160,6 +160,7 @@ struct pkf_accum {
     pthread_cond_t done_cond;         // something completed, or closing
     pthread_cond_t delivered_cond;    // a batch was delivered
     _Atomic uint64_t delivery_thread; // its identity as the binding sees it, 0 none
+    _Atomic uint64_t sender_thread;   // the same of the thread without which records may have no outcome
     int64_t delivery_ns;              // when it last took what was done; its own
     // Guarded by done_lock:
     pkf_batch *done_head, *done_tail;

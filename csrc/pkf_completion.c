@@ -18,9 +18,8 @@ static void wake_waiters(pkf_accum *accum, pkf_batch *batch) {
     pthread_mutex_unlock(&stripe->lock);
 }
 
-static void push_done(pkf_accum *accum, pkf_batch *batch) {
+static void push_done_locked(pkf_accum *accum, pkf_batch *batch) {
     pkf_batch_ref(batch); // the list's own
-    pthread_mutex_lock(&accum->done_lock);
     batch->completed_next = NULL;
     if (accum->done_tail)
         accum->done_tail->completed_next = batch;
@@ -29,6 +28,11 @@ static void push_done(pkf_accum *accum, pkf_batch *batch) {
     accum->done_tail = batch;
     accum->done_pushed++;
     pthread_cond_signal(&accum->done_cond);
+}
+
+static void push_done(pkf_accum *accum, pkf_batch *batch) {
+    pthread_mutex_lock(&accum->done_lock);
+    push_done_locked(accum, batch);
     pthread_mutex_unlock(&accum->done_lock);
 }
 
@@ -97,6 +101,30 @@ pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object) {
         !(atomic_fetch_or_explicit(&batch->state, PKF_QUEUED, memory_order_acq_rel) & PKF_QUEUED))
         push_done(accum, batch);
     return PKF_OK;
+}
+
+pkf_status pkf_accum_post(pkf_accum *accum, void *object, uint64_t *pushed) {
+    pkf_listener *listener = malloc(sizeof *listener);
+    pkf_batch *batch = listener ? pkf_batch_new_failed("", 0, -1, 0, NULL, false) : NULL; // the list holds batches
+    if (batch == NULL) {
+        free(listener);
+        return PKF_E_NOMEM;
+    }
+    *listener = (pkf_listener){.object = object};
+    batch->listeners = listener;
+    batch->listeners_end = &listener->next;
+    atomic_store_explicit(&batch->state, PKF_DONE | PKF_WANTED | PKF_QUEUED, memory_order_relaxed);
+    pthread_mutex_lock(&accum->done_lock);
+    bool closed = accum->done_closed;
+    if (!closed) push_done_locked(accum, batch);
+    *pushed = accum->done_pushed;
+    pthread_mutex_unlock(&accum->done_lock);
+    if (closed) {
+        free(listener);
+        batch->listeners = NULL;
+    }
+    pkf_batch_unref(batch);
+    return closed ? PKF_E_CLOSED : PKF_OK;
 }
 
 static void await_group(const pkf_accum *accum, int64_t slice_ns) {

@@ -21,6 +21,10 @@ PKF_MUST_USE pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch,
 // Attach a listener to a batch that may be done. OK: the reference passed over. E_CLOSED: already delivered, call it now.
 PKF_MUST_USE pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object);
 
+// Hand a listener of no batch to the delivery thread, behind all that is done. OK: the reference passed over, and it has
+// been called when *pushed have been delivered. E_CLOSED: nobody delivers any more.
+PKF_MUST_USE pkf_status pkf_accum_post(pkf_accum *accum, void *object, uint64_t *pushed);
+
 // Delivery thread: the completed batches with callbacks, linked by completed_next, or NULL after the slice.
 // E_CLOSED once the accumulator's delivery is closed and nothing is left.
 PKF_MUST_USE pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list);

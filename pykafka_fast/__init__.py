@@ -3,7 +3,8 @@
 
 from ._core.future import RecordFuture
 from ._core.metadata import RecordMetadata
-from ._core.range import RangeFailures, RangeFuture, RangeMetadata
+from ._core.range import RangeFuture
+from ._core.range_outcome import RangeFailures, RangeMetadata
 from .interceptor import ProducerInterceptor
 from .partitioner import Partitioner
 from .producer import KafkaProducer

@@ -13,8 +13,9 @@ from ._core.arrow import arrow_column, arrow_numbers, is_arrow
 from ._core.bulk import MALFORMED, NOTHING, Bulk
 from ._core.column import Column, HeaderLists, Numbers, Objects
 from ._core.producer_base import NEED_METADATA
-from ._core.range import RangeFuture, RangeMetadata, empty_range
-from .errors import KafkaError
+from ._core.range import RangeFuture, empty_range
+from ._core.range_outcome import RangeMetadata
+from .errors import KafkaError, MessageSizeTooLargeError
 from .types import PARTITION_MAX, TIMESTAMP_MAX, check_topic, whole
 
 if TYPE_CHECKING:
@@ -128,14 +129,13 @@ def _timestamps(timestamps_ms: Any) -> Numbers | None:
 
 def send_rows(producer: Producer, rows: Rows, on_delivery: Callable[..., object] | None) -> RangeFuture:
     """Take all rows, or raise; what was taken then is in the exception's attribute ``taken``."""
+    if on_delivery is not None:
+        producer._lifecycle.delivery.ensure_started()
     future = _take_all(producer, rows) if producer._fast_path_applies() else _one_by_one(producer, rows)
     if on_delivery is not None:
-        _tell(future, on_delivery)
+        future._tell(producer._lifecycle.accumulator,
+                     lambda _: on_delivery(RangeMetadata(future), future.exception))
     return future
-
-
-def _tell(future: RangeFuture, on_delivery: Callable[..., object]) -> None:
-    future.add_both(lambda _: on_delivery(RangeMetadata(future), future.exception))
 
 
 def _take_all(producer: Producer, rows: Rows) -> RangeFuture:
@@ -144,7 +144,8 @@ def _take_all(producer: Producer, rows: Rows) -> RangeFuture:
     headers = None if rows.headers is None and rows.header_lists is None else HeaderLists(
         rows.header_lists, rows.headers)
     bulk = Bulk(accumulator, accumulator.topic(rows.topic), rows.values, rows.keys, headers, rows.partition,
-                time.time_ns() // 1_000_000, rows.timestamps, producer._max_block_s)
+                time.time_ns() // 1_000_000, rows.timestamps,
+                producer._max_block_s if producer._lifecycle.may_wait() else 0.0)
     try:
         try:
             _check(producer, rows, bulk)
@@ -187,11 +188,15 @@ def _one_by_one(producer: Producer, rows: Rows) -> RangeFuture:
     for row in range(len(rows.values)):
         try:
             partition = rows.partition.number(row) if isinstance(rows.partition, Numbers) else rows.partition
-            future._add(producer._send(
+            sent = producer._send(
                 rows.topic, rows.values.object(row, producer._value_serializer is None),
                 None if rows.keys is None else rows.keys.object(row, producer._key_serializer is None),
                 rows.headers if rows.header_lists is None else rows.header_lists[row], partition,
-                None if rows.timestamps is None else rows.timestamps.number(row), None, -1))
+                None if rows.timestamps is None else rows.timestamps.number(row), None, -1)
+            error = sent.exception if sent._refused else None
+            if error is not None and not isinstance(error, MessageSizeTooLargeError):
+                raise error  # what the next row would have to wait for as well
+            future._add(sent)
         except BaseException as error:
             _blame(producer, error, rows.topic, future)
             raise

@@ -16,6 +16,7 @@ import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from .log import LogThread, forget_log_thread, get_logger
 from .metrics import MetricsWindow
 from .sender import Sender
 from .version import __version__
+from .waiters import lent
 
 if TYPE_CHECKING:
     from .metadata import MetadataCache
@@ -50,6 +52,11 @@ def check_close_timeout(timeout: float | None) -> None:
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
         raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
+
+
+def _is_owned(lock: Any) -> bool:
+    """Whether the caller has the reentrant lock."""
+    return bool(lock._is_owned())
 
 
 def _seconds_until(deadline: float) -> float | None:
@@ -169,11 +176,10 @@ class Lifecycle:
             raise KafkaTimeoutError("flush() cannot wait on the producer's own thread, on which the garbage collector "
                                     "runs a finalizer that calls it")
         began_ns = time.monotonic_ns()
-        self.accumulator.flush_begin()
         try:
-            return self.accumulator.wait_live(timeout)
+            with self._lent():
+                return self.accumulator.flush(timeout)
         finally:
-            self.accumulator.flush_end()
             with self._metrics_lock:
                 self._flush_ns += time.monotonic_ns() - began_ns
 
@@ -195,13 +201,20 @@ class Lifecycle:
         if not self.may_wait():
             self._close_elsewhere(timeout)
             return
-        if not self._take_close_lock(deadline):
-            self._force()  # another thread is closing, and has not finished in our time
-            return
-        try:
-            self._close_locked(deadline)
-        finally:
-            self._close_lock.release()
+        with self._lent():
+            nested = _is_owned(self._close_lock)
+            try:
+                if nested or self._take_close_lock(deadline):
+                    self._close_locked(deadline)
+                else:
+                    self._force()  # another thread is closing, and has not finished in our time
+            finally:
+                if not nested and _is_owned(self._close_lock):  # an interrupt may come just behind its taking
+                    self._close_lock.release()
+
+    def _lent(self) -> AbstractContextManager[None]:
+        """Around what waits, maybe in a signal handler in the midst of another call."""
+        return lent(self.metadata.lock, self._metrics_lock)
 
     def _close_locked(self, deadline: float) -> None:
         if self._closing:  # in a signal handler, in the midst of a close() that goes on when the handler returns
@@ -262,9 +275,11 @@ class Lifecycle:
     def _force(self) -> None:
         if not self._started or self._orphaned:
             return
-        self._tell_lost()
-        self._sender.force(ClientCode.CLOSED_FORCEFULLY, "Producer is closed forcefully.")
-        self._sender.wait_drained(_FORCED_S)
+        try:
+            self._tell_lost()
+        finally:  # whatever a filter of the log raises
+            self._sender.force(ClientCode.CLOSED_FORCEFULLY, "Producer is closed forcefully.")
+            self._sender.wait_drained(_FORCED_S)
 
     def _tell_lost(self) -> None:
         if self.accumulator.lost():
@@ -330,11 +345,13 @@ class Lifecycle:
         if not self._started:
             self.discard()
             return
-        warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
-        if sys.is_finalizing():  # made by an exit handler; before Python 3.12 the start of a thread would hang
-            self._tell_lost()
-            return
-        self._close_elsewhere(self._exit_timeout_s())
+        try:
+            warnings.warn(f"unclosed producer {name}", ResourceWarning, stacklevel=3)
+        finally:  # which may be an error
+            if sys.is_finalizing():  # made by an exit handler; before Python 3.12 the start of a thread would hang
+                self._tell_lost()
+            else:
+                self._close_elsewhere(self._exit_timeout_s())
 
     def _close_elsewhere(self, timeout: float | None) -> None:
         try:

@@ -102,6 +102,7 @@ class MetadataCache:
         """When the last full answer came; None before the first."""
         # Everything below, and every change of the above, is guarded by the waiters' lock.
         self._waiters = waiters or Waiters()
+        self.lock = self._waiters.lock
         self._closed = False
         self._fatal: KafkaError | None = None
         self._expiry_ns: dict[str, int] = {}  # every topic tracked
@@ -121,7 +122,7 @@ class MetadataCache:
 
     def time_to_next_update(self, now_ns: int) -> int:
         """Nanoseconds until a request is due: 0 now, NEVER while one is under way."""
-        with self._waiters.lock:
+        with self.lock:
             return self._time_to_next_update(now_ns)
 
     def _time_to_next_update(self, now_ns: int) -> int:
@@ -146,7 +147,7 @@ class MetadataCache:
 
         After an answer other than None, ``on_response`` or ``on_failure`` has to follow.
         """
-        with self._waiters.lock:
+        with self.lock:
             if self._time_to_next_update(now_ns) > 0:
                 return None
             self._note_attempt(now_ns)
@@ -157,7 +158,7 @@ class MetadataCache:
 
     def on_response(self, response: MetadataResponse, now_ns: int) -> MetadataChanges:
         """Take an answer; waiting threads look again."""
-        with self._waiters.lock:
+        with self.lock:
             try:
                 changes = self._on_response(response, now_ns)
                 self._publish(changes)
@@ -167,7 +168,7 @@ class MetadataCache:
 
     def on_failure(self, now_ns: int) -> None:
         """The request failed; the next one waits for the back-off."""
-        with self._waiters.lock:
+        with self.lock:
             self._fail(now_ns)
 
     def _fail(self, now_ns: int) -> None:
@@ -247,7 +248,7 @@ class MetadataCache:
 
     def topic_error(self, topic: str) -> int | None:
         """The error number the last answer had for ``topic``; None if it had none."""
-        with self._waiters.lock:
+        with self.lock:
             error = self._topic_errors.get(topic)
             return None if error is None else error.code
 
@@ -255,7 +256,7 @@ class MetadataCache:
 
     def add_topic(self, topic: str, now_ns: int) -> bool:
         """Note that ``topic`` is used; returns True, and makes a request due at once, if it was not tracked."""
-        with self._waiters.lock:
+        with self.lock:
             return self._add_topic(topic, now_ns)
 
     def _add_topic(self, topic: str, now_ns: int) -> bool:
@@ -273,7 +274,7 @@ class MetadataCache:
         Args:
             reset_equivalent: do not wait because earlier answers were alike.
         """
-        with self._waiters.lock:
+        with self.lock:
             self._full_version += 1
             if reset_equivalent:
                 self._equivalent_answers = 0
@@ -282,7 +283,7 @@ class MetadataCache:
 
     def update_leaders(self, updates: Iterable[LeaderUpdate], endpoints: Iterable[Broker]) -> MetadataChanges:
         """Merge the leaders a produce response named (KIP-951). A full update is to be requested beside it."""
-        with self._waiters.lock:
+        with self.lock:
             before = self.snapshot
             self.snapshot = before.with_leaders(updates, endpoints)
             return MetadataChanges() if self.snapshot is before else changes_between(before, self.snapshot)
@@ -296,7 +297,7 @@ class MetadataCache:
             no_node_available: no broker is connected and none may be tried now (KIP-899). Otherwise it is due when
                 requests have been failing for ``rebootstrap_trigger_ms`` (KIP-1102).
         """
-        with self._waiters.lock:
+        with self.lock:
             if not self._rebootstrap_enabled or self._closed:
                 return False
             if self._fetch is not None or self._time_to_next_update(now_ns) == 0:
@@ -307,13 +308,13 @@ class MetadataCache:
 
     def overdue_at_ns(self) -> int | None:
         """When an answer will have been missed for ``rebootstrap_trigger_ms`` (KIP-1102), None while none is."""
-        with self._waiters.lock:
+        with self.lock:
             since_ns = self._attempts_since_ns if self._rebootstrap_enabled and not self._closed else None
             return None if since_ns is None else since_ns + self._rebootstrap_trigger_ns
 
     def rebootstrap(self, now_ns: int, *, at_once: bool = True) -> MetadataChanges:
         """Forget brokers and epochs, keep partition counts, ask the bootstrap servers at once or after the back-off."""
-        with self._waiters.lock:
+        with self.lock:
             before = self.snapshot
             self.snapshot = before.replace(
                 brokers=self._bootstrap, map_topic=TopicMetadata.without_epochs, is_bootstrap=True
@@ -354,7 +355,7 @@ class MetadataCache:
         while True:
             if check is not None:
                 check()
-            with self._waiters.lock:
+            with self.lock:
                 self._raise_errors(topic, first_version)
                 now_ns = self._clock()
                 asking = asked_version != self.update_version
@@ -368,7 +369,7 @@ class MetadataCache:
                 asked_version = self.update_version
             if asking:
                 self._wake()
-            with self._waiters.lock:
+            with self.lock:
                 if asked_version != self.update_version or self._closed or self._fatal is not None:
                     continue
                 if now_ns >= deadline_ns:
@@ -412,12 +413,12 @@ class MetadataCache:
     def note_connection_error(self, address: str, error: BaseException) -> None:
         """Remember the last error of ``address`` ("host:port"), to explain time-outs with."""
         text = str(error.args[0]) if isinstance(error, KafkaError) and error.args else str(error)
-        with self._waiters.lock:
+        with self.lock:
             self._connection_errors[address] = text if address in text else f"{address}: {text}"
 
     def note_connection_ready(self, address: str) -> None:
         """Forget the error of ``address``: it answers."""
-        with self._waiters.lock:
+        with self.lock:
             self._connection_errors.pop(address, None)
 
     def _forget_old_addresses(self) -> None:
@@ -428,12 +429,12 @@ class MetadataCache:
 
     def set_fatal(self, error: KafkaError) -> None:
         """Raise ``error`` in one waiting thread, or in the next that waits (authentication, unsupported version)."""
-        with self._waiters.lock:
+        with self.lock:
             self._fatal = error
             self._waiters.notify_all()
 
     def close(self) -> None:
         """Wake all waiting threads with ProducerClosedError and ask for nothing more."""
-        with self._waiters.lock:
+        with self.lock:
             self._closed = True
             self._waiters.notify_all()

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from .own_thread import OwnThread
+
 __all__ = ["QueueThread"]
 
 _T = TypeVar("_T")
@@ -22,11 +24,10 @@ class QueueThread(Generic[_T]):
     """
 
     def __init__(self, name: str, work: Callable[[_T], None]) -> None:
-        self._name = name
         self._work = work
+        self._thread = OwnThread(name, self._run)
         self._items: queue.SimpleQueue[_T | None] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # a signal handler may call close() in the midst of one
-        self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()  # a signal handler may call close() in the midst of a put()
         self._unfinished = 0
         self._closed = False
 
@@ -37,20 +38,19 @@ class QueueThread(Generic[_T]):
 
     def start(self) -> bool:
         """Start the thread, if that is still to do. False: the system, or an interpreter that is ending, has none."""
-        with self._lock:
-            if self._thread is None and not self._closed:
-                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    return False
-                self._thread = thread
-            return not self._closed
+        if not self._closed:
+            try:
+                self._thread.start()
+            except RuntimeError:
+                return False
+        return not self._closed
 
     def put(self, item: _T) -> bool:
         """Leave ``item`` to the thread. False: there is none, or none any more."""
+        if not self.start():
+            return False
         with self._lock:
-            if not self.start():
+            if self._closed:
                 return False
             self._unfinished += 1
             self._items.put(item)
@@ -61,9 +61,7 @@ class QueueThread(Generic[_T]):
         with self._lock:
             self._closed = True
             self._items.put(None)
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         for item in iter(self._items.get, None):

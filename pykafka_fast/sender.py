@@ -32,6 +32,7 @@ from .net.link import Network
 from .net.options import ConnectionOptions
 from .net.resolver import Resolver
 from .net.wakeup import Wakeup
+from .own_thread import OwnThread
 from .retry import Action
 from .routes import Routes
 from .settlement import Settlement
@@ -97,7 +98,7 @@ class Sender:
             self._network, self._brokers, self.metadata, self._identity,
             allow_auto_create_topics=config.allow_auto_create_topics, publish=self._routes.publish,
             on_metadata=self._on_metadata, on_verdict=self._on_verdict)
-        self._thread: threading.Thread | None = None
+        self._thread = OwnThread(f"{config.client_id}-sender", self._run)
         self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._stopping, self._drained = False, Latch()
         self._handlers: dict[EventKind, Callable[[Event], None]] = {
@@ -161,7 +162,7 @@ class Sender:
     @property
     def started(self) -> bool:
         """Whether the threads run, or have run."""
-        return self._thread is not None
+        return self._thread.started
 
     @property
     def fatal(self) -> KafkaError | None:
@@ -175,23 +176,17 @@ class Sender:
 
     def ensure_started(self) -> None:
         """Start the wire thread and this one, if they do not run yet."""
-        if self._thread is not None:
+        if self.started:
             return
         with self._start_lock:
-            if self._thread is not None or self._stopping:
+            if self.started or self._stopping:
                 return
             self._wire.start()
-            thread = threading.Thread(target=self._run, name=f"{self._config.client_id}-sender", daemon=True)
-            self._thread = thread
-            try:
-                thread.start()
-            except RuntimeError:  # not for Ctrl-C: the thread runs then
-                self._thread = None
-                raise
+            self._thread.start()
 
     def is_current(self) -> bool:
-        """Whether the caller is this thread, so a handler of its log lines."""
-        return threading.current_thread() is self._thread
+        """Whether the caller is this thread, so a finalizer that the garbage collector runs on it."""
+        return self._thread.is_current()
 
     def wake(self) -> None:
         """Have the thread look around now."""
@@ -218,7 +213,7 @@ class Sender:
         Signals are served while waiting.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self._thread is not None and not self._drained.is_set():
+        while self.started and not self._drained.is_set():
             left = _WAIT_SLICE_S if deadline is None else min(_WAIT_SLICE_S, deadline - time.monotonic())
             if left <= 0:
                 return False
@@ -236,13 +231,12 @@ class Sender:
         """End both threads and close all connections. Everything must be done: ``wait_drained`` or ``force`` before."""
         with self._start_lock:
             self._stopping = True
-            thread = self._thread
+            started = self.started
         self.metadata.close()
         self.wake()
-        if thread is not None and thread is not threading.current_thread():
-            while thread.is_alive():
-                thread.join(_WAIT_SLICE_S)
-        if thread is None:
+        if started:
+            self._thread.join(None)
+        else:
             self._close_all()
         self._wire.stop()
 
@@ -259,8 +253,11 @@ class Sender:
     # The thread
 
     def _run(self) -> None:
+        if self._stopping:  # by a signal handler in the midst of the start
+            return
         if self._log_thread is not None:
             self._log_thread.adopt()
+        self._accumulator.set_sender(threading.get_ident())
         try:
             self._network.watch_reader(self._wire.fileno(), self._on_wire_readable)
             self._network.watch_reader(self._wakeup.fileno(), self._wakeup.clear)
@@ -272,6 +269,7 @@ class Sender:
             self._die(error)
         finally:
             self._close_all()
+            self._accumulator.set_sender(0)
 
     def _on_wire_readable(self) -> None:
         for event in self._wire.events():

@@ -9,8 +9,26 @@ none is held while a thread waits.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["Latch", "Waiters"]
+__all__ = ["Latch", "Waiters", "lent"]
+
+
+@contextmanager
+def lent(*locks: Any) -> Iterator[None]:
+    """Around a wait: those of these reentrant locks that the caller has are let go meanwhile, and taken again.
+
+    It has them if it is a signal handler, or a finalizer, in the midst of a section that they guard; what it waits for
+    may have to pass through that section.
+    """
+    held = [(lock, lock._release_save()) for lock in locks if lock._is_owned()]
+    try:
+        yield
+    finally:
+        for lock, state in held:
+            lock._acquire_restore(state)
 
 
 class Waiters:
@@ -32,19 +50,11 @@ class Waiters:
         return turn
 
     def wait(self, turn: threading.Lock, timeout: float) -> None:
-        """Sleep until the next ``notify_all``, for ``timeout`` seconds at most.
-
-        The lock is not held: if the caller is a signal handler or a finalizer that runs in the midst of a section that
-        it guards, it is lent to the others meanwhile.
-        """
-        lent = self.lock._release_save() if self.lock._is_owned() else None  # type: ignore[attr-defined]
-        try:
+        """Sleep until the next ``notify_all``, for ``timeout`` seconds at most. The lock is lent meanwhile."""
+        with lent(self.lock):
             if not turn.acquire(timeout=max(0.0, timeout)):
                 with self.lock:
                     self._turns.discard(turn)
-        finally:
-            if lent is not None:
-                self.lock._acquire_restore(lent)  # type: ignore[attr-defined]
 
     def notify_all(self) -> None:
         """Wake everybody who has enrolled. The lock is held."""

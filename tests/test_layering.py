@@ -87,7 +87,7 @@ LEAF_MODULES = set(
     """
     errors admin_errors broker_errors client_errors kafka_error types config option options producer_options compression
     retry version partitioner serializer arity interceptor metrics protocol complaints waiters log
-    queue_thread
+    queue_thread own_thread
     """.split()
 )
 CORE_MAY_IMPORT = {"errors", "log", "types"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint64_t, uintptr_t
 
 from pykafka_fast._core.csrc cimport pkf_accum, pkf_topic
 
@@ -20,3 +20,4 @@ cdef class Topic:
 
 cdef bint is_news(uintptr_t accum, str topic, int code) except -1
 cdef int serve_signals(pkf_accum *accum) except -1
+cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1

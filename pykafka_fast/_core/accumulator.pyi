@@ -24,9 +24,10 @@ class Accumulator:
     def topic(self, name: str) -> Topic:
         """The handle of a topic, made on first use."""
     def topics(self) -> list[str]: ...
-    def flush_begin(self) -> None:
-        """Everything is sendable until flush_end()."""
-    def flush_end(self) -> None: ...
+    def set_sender(self, ident: int) -> None:
+        """The sender's thread, 0 when there is none: on it get() does not wait."""
+    def flush(self, timeout: float | None) -> bool:
+        """As wait_live(), and everything is sendable meanwhile."""
     def wait_live(self, timeout: float | None) -> bool:
         """Wait for all that is not done at this moment, callbacks included. False: the time ran out. Serves signals."""
     def last_used_ns(self, name: str) -> int | None:

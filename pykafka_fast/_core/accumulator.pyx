@@ -130,13 +130,17 @@ cdef class Accumulator:
         """Names of the topics with a handle."""
         return list(self.by_name)
 
-    def flush_begin(self):
-        """Everything is sendable until flush_end()."""
-        pkf_accum_force(self.c, 1)
+    def set_sender(self, uint64_t ident):
+        """The sender's thread, 0 when there is none: on it get() does not wait."""
+        self.c.sender_thread = ident
 
-    def flush_end(self):
-        """The opposite of flush_begin()."""
-        pkf_accum_force(self.c, -1)
+    def flush(self, timeout):
+        """As wait_live(), and everything is sendable meanwhile."""
+        pkf_accum_force(self.c, 1)
+        try:
+            return self.wait_live(timeout)
+        finally:
+            pkf_accum_force(self.c, -1)
 
     def wait_live(self, timeout):
         """Wait for all that is not done at this moment, callbacks included; False when the time (seconds) ran out."""

@@ -6,7 +6,6 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, u
 cdef extern from "pkf_status.h" nogil:
     ctypedef enum pkf_status:
         PKF_OK
-        PKF_E_NOMEM
         PKF_E_TOO_LARGE
         PKF_E_EXHAUSTED
         PKF_E_TIMEOUT
@@ -15,7 +14,6 @@ cdef extern from "pkf_status.h" nogil:
         PKF_E_PARTIAL
         PKF_E_INVALID
         PKF_E_BUSY
-        PKF_E_SYSTEM
         PKF_E_UNSUPPORTED
         PKF_NEED_METADATA
         PKF_NEED_SLAB
@@ -246,6 +244,7 @@ cdef extern from "pkf_accum.h" nogil:
         uint32_t forcing
         uint32_t cookies
         uint64_t delivery_thread
+        uint64_t sender_thread
         size_t live_count
     ctypedef struct pkf_slot:
         pkf_batch *batch
@@ -296,6 +295,7 @@ cdef extern from "pkf_topic.h" nogil:
 cdef extern from "pkf_completion.h" nogil:
     pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bint delivered, int64_t slice_ns) noexcept
     pkf_status pkf_accum_listen(pkf_accum *accum, pkf_batch *batch, void *object) noexcept
+    pkf_status pkf_accum_post(pkf_accum *accum, void *object, uint64_t *pushed) noexcept
     pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) noexcept
     pkf_listener *pkf_accum_take_listeners(pkf_accum *accum, pkf_batch *batch) noexcept
     void pkf_accum_delivered(pkf_accum *accum, pkf_batch *batch, uint32_t cookies) noexcept

@@ -21,8 +21,9 @@ from pykafka_fast._core.csrc cimport (
     pkf_cookie,
     pkf_listener,
 )
-from pykafka_fast._core.future cimport LOOP, Listener, complain, run_listener, wake_loop
+from pykafka_fast._core.future cimport LOOP, Listener, run_listener
 from pykafka_fast._core.metadata cimport RecordMetadata, metadata_in, slot_exception
+from pykafka_fast._core.outside cimport complain, wake_loop
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)

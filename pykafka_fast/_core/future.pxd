@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from pykafka_fast._core.csrc cimport pkf_batch, pkf_slot
+from pykafka_fast._core.accumulator cimport Accumulator
+from pykafka_fast._core.csrc cimport pkf_accum, pkf_batch, pkf_slot
 
 
 cdef class RecordFuture:
@@ -37,9 +38,9 @@ cdef enum:
 
 cdef RecordFuture new_future()
 cdef bint attach(Listener listener) except -1
+cdef uint64_t post(Accumulator accumulator, Listener listener) except? 0
 cdef object run_listener(Listener listener)
-cdef void complain() noexcept
-cdef void wake_loop(loop, list futures) noexcept
+cdef int check_thread(pkf_accum *accum) except -1
 cdef double check_timeout(timeout) except? -1
 cdef int64_t slice_until(double deadline) except -1
 cdef bint undelivered(const pkf_batch *batch) noexcept

@@ -25,6 +25,8 @@ class RecordFuture:
     @property
     def exception(self) -> KafkaError | None:
         """The exception once failed, else None. Every look makes a new one."""
+    @property
+    def _refused(self) -> bool: ...
     def succeeded(self) -> bool:
         """Done, and delivered."""
     def failed(self) -> bool:

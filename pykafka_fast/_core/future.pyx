@@ -17,11 +17,12 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
 from pykafka_fast._core.accumulator cimport Accumulator, is_news
 from pykafka_fast._core.csrc cimport (
-    PKF_CODE_CLOSED_FORCEFULLY, PKF_CODE_FORKED, PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_UNSEEN,
-    PKF_WANTED,
+    PKF_CODE_CLOSED_FORCEFULLY, PKF_CODE_FORKED, PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_OK,
+    PKF_UNSEEN, PKF_WANTED,
     pkf_accum,
     pkf_accum_hurry,
     pkf_accum_listen,
+    pkf_accum_post,
     pkf_accum_wait_batch,
     pkf_batch,
     pkf_batch_inherited,
@@ -42,8 +43,8 @@ from pykafka_fast._core.metadata cimport (
     slot_topic,
     undecided_at,
 )
+from pykafka_fast._core.outside cimport complain, wake_loop
 from pykafka_fast._core.status cimport check
-
 from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
 from pykafka_fast.log import get_logger
 from pykafka_fast.types import TopicPartition
@@ -134,6 +135,11 @@ cdef class RecordFuture:
         """The exception once failed, else None. Every look makes a new one."""
         look(self)
         return slot_exception(&self.slot)
+
+    @property
+    def _refused(self):
+        """It failed before anything was appended."""
+        return self.slot.batch.accum == NULL
 
     def succeeded(self):
         """Done, and delivered."""
@@ -258,12 +264,21 @@ cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
         if pkf_batch_state(batch) & PKF_DONE and not (delivered and undelivered(batch)):
             return True
         pkf_accum_hurry(accum, batch)
+        check_thread(accum)
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
         PyErr_CheckSignals()
         if status == PKF_E_TIMEOUT and deadline >= 0 and <double> time.monotonic() >= deadline:
             return False
+
+
+cdef int check_thread(pkf_accum *accum) except -1:
+    """The sender cannot wait for itself."""
+    if <uint64_t> threading.get_ident() == accum.sender_thread:
+        raise KafkaTimeoutError("get() cannot wait on the producer's own thread, on which the garbage collector runs a "
+                                "finalizer that calls it")
+    return 0
 
 
 cdef double check_timeout(timeout) except? -1:
@@ -357,6 +372,23 @@ cdef bint attach(Listener listener) except -1:
             return False
 
 
+cdef uint64_t post(Accumulator accumulator, Listener listener) except? 0:
+    """Hand it to the delivery thread, behind all that is done: it is called before so many are delivered. 0: never."""
+    cdef uint64_t pushed = 0
+    start = starters.get(<uintptr_t> accumulator.c)
+    if start is None or accumulator.c.forked:
+        return 0
+    start()
+    Py_INCREF(listener)
+    cdef int status = pkf_accum_post(accumulator.c, <void *> listener, &pushed)
+    if status == PKF_OK:
+        return pushed
+    Py_DECREF(listener)
+    if status != PKF_E_CLOSED:
+        check(status)
+    return 0
+
+
 cdef object run_listener(Listener listener):
     while listener is not None:
         run_one(listener)
@@ -378,11 +410,6 @@ cdef object run_one(Listener listener):
     return None
 
 
-cdef void complain() noexcept:
-    """A callback has raised. What the log raises then goes to sys.unraisablehook(): others wait for their turn."""
-    logger.exception("Error processing callback")
-
-
 async def awaited(RecordFuture future):
     """Wait in asyncio: one wake-up of the loop for all that a round of deliveries completed."""
     asyncio = sys.modules["asyncio"]  # whoever awaits has imported it
@@ -398,20 +425,3 @@ async def awaited(RecordFuture future):
     if failure is not None:
         raise failure
     return metadata_of(&future.slot)
-
-
-def resolve_all(futures):
-    """Runs in the loop: the awaiting tasks look at their records themselves."""
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-
-
-cdef void wake_loop(loop, list futures) noexcept:
-    """What a loop of the user's own raises, or the log, is no reason for others to wait for ever."""
-    try:
-        loop.call_soon_threadsafe(resolve_all, futures)
-    except RuntimeError:  # the loop was closed; nobody waits in it any more
-        logger.debug("an event loop was closed while %d of its records were being delivered", len(futures))
-    except BaseException:
-        logger.exception("%r did not take the outcomes of %d records that are awaited there", loop, len(futures))

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Door to ranges (csrc/pkf_range.h): the future of all rows of one send_many(), and what it leads to."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, final, overload
+from collections.abc import Callable, Generator
+from typing import Any, final
 
 from ..errors import KafkaError
+from .accumulator import Accumulator
 from .future import RecordFuture
-from .metadata import RecordMetadata
+from .range_outcome import RangeFailures, RangeMetadata
 
 @final
 class RangeFuture:
@@ -50,25 +51,8 @@ class RangeFuture:
     def add_both(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> RangeFuture:
         """Call f(*args, RangeMetadata or exception, **kwargs) when all are done. Returns self."""
     def __await__(self) -> Generator[Any, None, RangeMetadata]: ...
+    def _tell(self, accumulator: Accumulator, f: Callable[..., object]) -> None: ...
     def _add(self, future: RecordFuture) -> None: ...
-
-class RangeMetadata(Sequence[RecordMetadata]):
-    """The RecordMetadata of every row of a send_many(), in order, made when they are read. A slice is a list."""
-
-    def __init__(self, future: RangeFuture) -> None: ...
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, index: int) -> RecordMetadata: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[RecordMetadata]: ...
-
-class RangeFailures(Mapping[int, KafkaError]):
-    """Index to exception of the records of a send_many() that have failed, in order; exceptions are made when read."""
-
-    def __init__(self, future: RangeFuture) -> None: ...
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[int]: ...
-    def __getitem__(self, row: int) -> KafkaError: ...
 
 def empty_range(row_count: int) -> RangeFuture:
     """A range without rows, to which up to row_count records can be added."""

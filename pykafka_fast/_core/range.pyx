@@ -3,13 +3,13 @@
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 
+from pykafka_fast._core.accumulator cimport Accumulator, wait_delivered
 from pykafka_fast._core.csrc cimport (
     PKF_DONE, PKF_E_TIMEOUT, PKF_UNSEEN, pkf_accum, pkf_accum_hurry, pkf_accum_wait_batch, pkf_batch,
     pkf_batch_inherited, pkf_batch_orphan, pkf_batch_record_code, pkf_batch_ref, pkf_batch_state, pkf_slot,
@@ -19,10 +19,11 @@ from pykafka_fast._core.csrc_bulk cimport (
     pkf_run, pkf_sizes_at, pkf_sizes_note,
 )
 from pykafka_fast._core.future cimport (
-    BOTH, CALLBACK, ERRBACK, LOOP, Listener, RecordFuture, attach, check_timeout, expect_look, new_future, run_listener,
-    slice_until, undelivered,
+    BOTH, CALLBACK, ERRBACK, LOOP, Listener, RecordFuture, attach, check_thread, check_timeout, expect_look, new_future,
+    post, run_listener, slice_until, undelivered,
 )
 from pykafka_fast._core.metadata cimport metadata_of
+from pykafka_fast._core.range_outcome import RangeFailures, RangeMetadata
 from pykafka_fast._core.status cimport check
 from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
 
@@ -126,6 +127,17 @@ cdef class RangeFuture:
         state = "pending" if pending(self) != NULL else "done" if next_failed(self, 0) < 0 else "failed"
         return f"<RangeFuture of {self.c.count} records, {state}>"
 
+    def _tell(self, Accumulator accumulator not None, f):
+        """As add_both(), but f is always called on the delivery thread, behind all that is due there."""
+        cdef RangeListener listener = new_listener(self, BOTH, f, (), {})
+        self.seen = True
+        self.last = listener
+        if not attach(listener):
+            listener.accumulator = accumulator
+            listener.posted = post(accumulator, listener)
+            if listener.posted == 0:
+                run_listener(listener)
+
     def _add(self, RecordFuture future not None):
         """One more row: the record of this future, which was sent by itself."""
         cdef pkf_slot *slot = &future.slot
@@ -170,6 +182,11 @@ cdef void place_at(RangeFuture self, int32_t row, pkf_place *place) noexcept:
     pkf_range_place(&self.c, row, place)
     if pkf_batch_inherited(place.batch):
         pkf_batch_orphan(place.batch)
+
+
+cdef bint inherited(RangeFuture self) noexcept:
+    """This is a child of the process that sent it."""
+    return self.c.count and pkf_batch_inherited(pkf_range_run(&self.c, 0).batch)
 
 
 cdef pkf_batch *pending(RangeFuture self) noexcept:
@@ -256,7 +273,11 @@ cdef bint wait_range(RangeFuture self, timeout) except -1:
             return False
         if place.batch.fork_count == 0:  # else it was split meanwhile
             row += place.count
-    return True
+    cdef RangeListener last = self.last
+    if last is None or last.posted == 0 or <uint64_t> threading.get_ident() == last.accumulator.c.delivery_thread:
+        return True
+    check_thread(last.accumulator.c)
+    return wait_delivered(last.accumulator.c, last.posted, None if deadline < 0 else deadline)
 
 
 cdef bint wait_place(pkf_batch *batch, double deadline) except -1:
@@ -270,6 +291,7 @@ cdef bint wait_place(pkf_batch *batch, double deadline) except -1:
             pkf_batch_orphan(batch)
             return True
         pkf_accum_hurry(accum, batch)
+        check_thread(accum)
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
@@ -286,6 +308,8 @@ cdef class RangeListener(Listener):
 
     cdef RangeFuture range
     cdef RangeListener after  # added while this one waited: callbacks run in the order in which they were added
+    cdef Accumulator accumulator
+    cdef uint64_t posted      # 0, or run before the accumulator has delivered so many: this, or that for which it waits
 
     cdef pkf_batch *attach_to(self) noexcept:
         cdef pkf_place place
@@ -310,8 +334,8 @@ cdef class RangeListener(Listener):
     cdef Listener following(self):
         if self.range.last is self:
             self.range.last = None
-        cdef bint forked = self.range.c.count and pkf_batch_inherited(pkf_range_run(&self.range.c, 0).batch)
-        return None if forked else self.after  # in a child nothing is to be delivered
+        after, self.after = self.after, None
+        return None if inherited(self.range) else after  # in a child nothing is to be delivered
 
 
 cdef RangeListener new_listener(RangeFuture range, int kind, f, args, kwargs):
@@ -326,8 +350,9 @@ cdef RangeFuture listen(RangeFuture self, int kind, f, args, kwargs):
     if kind != CALLBACK:
         self.seen = True
     cdef RangeListener previous = self.last, listener = new_listener(self, kind, f, args, kwargs)
-    if previous is not None and outstanding(self):
+    if previous is not None and outstanding(self, previous):
         previous.after = self.last = listener
+        listener.accumulator, listener.posted = previous.accumulator, previous.posted
     elif attach(listener):
         self.last = listener
     else:
@@ -335,11 +360,11 @@ cdef RangeFuture listen(RangeFuture self, int kind, f, args, kwargs):
     return self
 
 
-cdef bint outstanding(RangeFuture self) noexcept:
-    """Callbacks of its batches may wait to be run, or run just now."""
+cdef bint outstanding(RangeFuture self, RangeListener last) noexcept:
+    """Callbacks may wait to be run, or run just now."""
     cdef pkf_place place
     cdef int32_t row = 0
-    if pending(self) != NULL:
+    if pending(self) != NULL or (last.posted and not inherited(self)):
         return True
     while row < self.c.count:
         place_at(self, row, &place)
@@ -394,56 +419,3 @@ cdef object leave_rows_unseen(RangeFuture self, int32_t row, int32_t end):
         pkf_batch_ref(place.batch)
         expect_look(future)
         future = None  # which does what is to be done
-
-
-# ---- what the future leads to ---------------------------------------------------------------------------------------
-
-class RangeMetadata(Sequence):
-    """The RecordMetadata of every row of a send_many(), in order, made when they are read. A slice is a list."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, RangeFuture future not None):
-        self._future = future
-
-    def __len__(self):
-        return len(self._future)
-
-    def __getitem__(self, index):
-        future, count = self._future, len(self._future)
-        if isinstance(index, slice):
-            return [future._metadata(row) for row in range(*index.indices(count))]
-        row = index.__index__()
-        if not -count <= row < count:
-            raise IndexError(f"index {index} in a range of {count} records")
-        return future._metadata(row + count if row < 0 else row)
-
-    def __repr__(self):
-        return f"<RangeMetadata of {len(self)} records>"
-
-
-class RangeFailures(Mapping):
-    """Index to exception of the records of a send_many() that have failed, in order; exceptions are made when read."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, RangeFuture future not None):
-        self._future = future
-
-    def __len__(self):
-        return self._future._failed_count()
-
-    def __iter__(self):
-        row = self._future._next_failed(0)
-        while row >= 0:
-            yield row
-            row = self._future._next_failed(row + 1)
-
-    def __getitem__(self, row):
-        failure = self._future._failure(row) if isinstance(row, int) and 0 <= row < len(self._future) else None
-        if failure is None:
-            raise KeyError(row)
-        return failure
-
-    def __repr__(self):
-        return f"<RangeFailures: {len(self)} of {len(self._future)} records>"

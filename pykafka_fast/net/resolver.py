@@ -57,7 +57,7 @@ class Resolver:
     an interpreter that is ending, while its exit handlers still deliver, starts no thread any more.
 
     Args:
-        wake: called, on any thread, when callbacks are ready to run; never after ``close``.
+        wake: called, on any thread, when callbacks are ready to run; maybe still in the moment of ``close``.
         lookup: ``socket.getaddrinfo`` or a stand-in.
         canonical_name: from a socket address to its host name, ``socket.getnameinfo`` or a stand-in.
     """
@@ -73,8 +73,7 @@ class Resolver:
         self._lookup = lookup
         self._canonical_name = canonical_name
         self._waiting: dict[_Key, list[ResolutionCallback]] = {}
-        self._lock = threading.Lock()
-        self._closed = False  # guarded by _lock, like the deque's relation to wake
+        self._closed = False
         self._done: deque[tuple[_Key, Resolution]] = deque()
         self._standby: QueueThread[_Key] = QueueThread("pykafka_fast-resolve", self._run)
 
@@ -121,8 +120,7 @@ class Resolver:
 
     def close(self) -> None:
         """Forget everything; running look-ups end unheard."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self._waiting.clear()
         self._done.clear()
         self._standby.close(_PARTING_S)
@@ -153,10 +151,9 @@ class Resolver:
             return address
 
     def _post(self, key: _Key, resolution: Resolution) -> None:
-        with self._lock:
-            if not self._closed:
-                self._done.append((key, resolution))
-                self._wake()
+        self._done.append((key, resolution))
+        if not self._closed:
+            self._wake()
 
 
 def _addresses(found: list[Any], host: str) -> tuple[Address, ...]:

@@ -116,6 +116,31 @@ static void the_list_keeps_its_batches_and_their_order(void) {
 }
 
 // Thousands wait: what is done in the next millisecond is taken together.
+static void what_is_posted_comes_behind_what_is_done(void) {
+    int first, second;
+    open_rig(10);
+    pkf_batch *batch = waiting_batch();
+    CHECK_INT(pkf_accum_listen(r.accum, batch, &first), PKF_OK);
+    pkf_accum_complete(r.accum, batch, 0, NULL, false);
+    uint64_t pushed = 0;
+    CHECK_INT(pkf_accum_post(r.accum, &second, &pushed), PKF_OK);
+    CHECK_INT(pushed, 2);
+    pkf_batch *list = NULL;
+    NEED(pkf_accum_wait_done(r.accum, 0, &list) == PKF_OK && list == batch);
+    pkf_batch *posted = list->completed_next;
+    NEED(posted);
+    CHECK(take_listener(batch) == &first && take_listener(posted) == &second);
+    CHECK(take_listener(batch) == NULL && take_listener(posted) == NULL);
+    pkf_accum_delivered(r.accum, batch, 0);
+    CHECK_INT(pkf_accum_wait_delivered(r.accum, pushed, 0), PKF_E_TIMEOUT);
+    pkf_accum_delivered(r.accum, posted, 0);
+    CHECK_INT(pkf_accum_wait_delivered(r.accum, pushed, 0), PKF_OK);
+    pkf_batch_unref(batch);
+    pkf_accum_close_delivery(r.accum);
+    CHECK_INT(pkf_accum_post(r.accum, &second, &pushed), PKF_E_CLOSED);
+    rig_close(&r);
+}
+
 static void in_a_crowd_batches_are_taken_in_groups(void) {
     open_rig(100000);
     pkf_batch *batch = waiting_batch(), *list = NULL;
@@ -270,6 +295,7 @@ int main(void) {
     who_waits_for_delivery_waits_for_listeners();
     listeners_come_in_the_order_they_were_attached();
     the_list_keeps_its_batches_and_their_order();
+    what_is_posted_comes_behind_what_is_done();
     in_a_crowd_batches_are_taken_in_groups();
     delivery_ends_when_closed_and_empty();
     the_budget_has_room_again_after_delivery();

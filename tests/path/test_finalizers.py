@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from pykafka_fast import KafkaProducer
-from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast.errors import BufferExhaustedError, KafkaTimeoutError, ProducerClosedError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, threads_of
 from tools.brokers.processes import wait_for
@@ -80,6 +81,76 @@ def test_flush_cannot_wait_and_says_so(broker: EmbeddedBroker, make: Make, on_se
     assert "finalizer" in str(error)
     producer.flush(WAIT_S)
     assert future.succeeded()
+
+
+def test_get_cannot_wait_and_says_so(broker: EmbeddedBroker, make: Make, on_sender: Any) -> None:
+    producer = make(broker, linger_ms=60_000)
+    producer.send("t", b"known")
+    producer.flush(WAIT_S)
+    for send, sent in ((producer.send, b"x"), (producer.send_many, [b"x"])):
+        future = send("t", sent)
+        error = on_sender(producer, future.get)
+        assert isinstance(error, KafkaTimeoutError)
+        assert "finalizer" in str(error)
+        assert future.get(WAIT_S)
+
+
+def test_send_many_does_not_wait_for_memory(broker: EmbeddedBroker, make: Make, on_sender: Any) -> None:
+    producer = make(broker, buffer_memory=64 << 10, batch_size=16 << 10, max_block_ms=60_000)
+    producer.send("t", b"known").get(WAIT_S)
+    broker.hold("Produce")
+    began = time.monotonic()
+    error = on_sender(producer, lambda: producer.send_many("t", [bytes(8000)] * 100, partition=0))
+    assert time.monotonic() - began < WAIT_S
+    assert isinstance(error, BufferExhaustedError)
+    broker.release()
+    assert len(error.taken.get(WAIT_S)) == error.row
+
+
+def test_close_in_the_last_moment_of_the_delivery_thread(broker: EmbeddedBroker, make: Make) -> None:
+    """By the finalizer of an object that is local to the thread: another close() waits for it to end."""
+    local = threading.local()
+    closed: list[bool] = []
+    producer = make(broker)
+
+    class Last:
+        def __del__(self) -> None:
+            closed.append(producer.close() is None)
+
+    def keep(*_: object) -> None:
+        local.last = Last()
+
+    producer.send("t", b"x", on_delivery=keep).get(WAIT_S)
+    closer = threading.Thread(target=producer.close, daemon=True)
+    closer.start()
+    closer.join(WAIT_S)
+    assert not closer.is_alive()
+    assert closed == [True]
+
+
+def test_close_in_a_section_that_the_sender_needs(broker: EmbeddedBroker, make: Make) -> None:
+    """By a signal handler, or by a finalizer: both run in the midst of the thread's work."""
+    producer = make(broker)
+    metadata = producer._lifecycle.metadata
+    clock = metadata._clock
+    closed: list[bool] = []
+
+    def clock_that_closes() -> int:
+        if not closed and metadata.lock._is_owned() and threading.current_thread() is thread:
+            closed.append(producer.close() is None)
+        return clock()
+
+    producer.send("t", b"x").get(WAIT_S)
+
+    def send() -> None:
+        with pytest.raises(ProducerClosedError):
+            producer.send("missing", b"x")
+
+    thread = threading.Thread(target=send, daemon=True)
+    metadata._clock = clock_that_closes
+    thread.start()
+    thread.join(WAIT_S)
+    assert closed == [True]
 
 
 def test_send_needs_no_wait_and_is_delivered(broker: EmbeddedBroker, make: Make, on_sender: Any) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from pykafka_fast import KafkaProducer
-from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast.errors import ClosedForcefullyError, KafkaTimeoutError
 from pykafka_fast.log import LogThread, get_logger
 from pykafka_fast.testing import EmbeddedBroker
-from tests.path.conftest import Make, StartBroker
+from tests.path.conftest import Make, StartBroker, threads_of
 from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 20.0
@@ -300,3 +300,21 @@ def test_what_is_due_in_a_month_can_be_waited_for(name: str, value: float, make:
     producer = make(f"127.0.0.1:{unused_port()}", max_block_ms=300, **{name: value})
     assert isinstance(producer.send("t", b"x").exception, KafkaTimeoutError)
     assert producer._lifecycle.fatal is None
+
+
+def test_close_ends_everything_though_a_filter_of_its_warning_raises(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=60_000)
+    future = producer.send("t", b"x")
+
+    def refuse(_: logging.LogRecord) -> bool:
+        raise ValueError("a filter of the user's")
+
+    logger = logging.getLogger("pykafka_fast.lifecycle")
+    logger.addFilter(refuse)
+    try:
+        with pytest.raises(ValueError, match="a filter of the user's"):
+            producer.close(timeout=0)
+    finally:
+        logger.removeFilter(refuse)
+    assert isinstance(future.exception, ClosedForcefullyError)
+    assert threads_of(producer) == []

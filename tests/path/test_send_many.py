@@ -119,7 +119,7 @@ def test_nothing_to_send(broker: EmbeddedBroker, make: Make) -> None:
         future = producer.send_many("t", values, on_delivery=lambda *it: called.append(it))
         assert future.is_done
         assert future.succeeded()
-        assert list(future.get(0)) == []
+        assert list(future.get(TIMEOUT_S)) == []
         assert not future.failures
     assert [(len(metadata), error) for metadata, error in called] == [(0, None)] * 4
     assert broker.request_count("Metadata") == 0
@@ -234,73 +234,6 @@ def test_failures_by_index(broker: EmbeddedBroker, make: Make) -> None:
     assert 2 not in future.failures
     with pytest.raises(KeyError):
         future.failures[0]
-
-
-def test_callbacks_run_in_the_order_in_which_they_were_added(broker: EmbeddedBroker, make: Make) -> None:
-    """Also one that is added when all is known, while an earlier one still runs behind a batch that came late."""
-    producer = make(broker)
-    keys: dict[int, bytes] = {}
-    for number in range(100):
-        key = b"%d" % number
-        keys.setdefault(producer.send("t", b"x", key=key).get(TIMEOUT_S).partition, key)
-    begun, go_on = threading.Event(), threading.Event()
-    called: list[str] = []
-
-    def first(*_: Any) -> None:
-        begun.set()
-        go_on.wait(TIMEOUT_S)
-        called.append("first")
-
-    broker.fail("Produce", 6, topic="t", partition=0)  # its leader has moved: decided last, by a second try
-    future = producer.send_many("t", [b"a", b"b"], keys=[keys[0], keys[1]], on_delivery=first)
-    assert begun.wait(TIMEOUT_S)
-    assert future.is_done
-    future.add_callback(lambda _: called.append("second")).add_both(lambda _: called.append("third"))
-    assert called == []
-    go_on.set()
-    producer.flush(TIMEOUT_S)
-    assert called == ["first", "second", "third"]
-    future.add_callback(lambda _: called.append("late"))
-    assert called[-1] == "late"
-
-
-def test_callbacks_once_for_all(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, batch_size=1000, batch_max_size=1000)
-    called: list[Any] = []
-    future = producer.send_many("t", VALUES, KEYS, on_delivery=lambda *it: called.append(("delivered", *it)))
-    assert future.add_callback(lambda *it: called.append(("callback", *it)), "more") is future
-    future.add_both(lambda it: called.append(("both", it))).add_errback(lambda it: called.append(("errback", it)))
-    producer.flush(TIMEOUT_S)
-    assert [it[0] for it in called] == ["delivered", "callback", "both"]
-    assert list(called[0][1]) == list(called[1][2]) == list(called[2][1]) == list(future.get(0))
-    assert called[0][2] is None
-    broker.fail("Produce", 29, topic="t", partition=1, times=None)
-    called.clear()
-    future = producer.send_many("t", VALUES, KEYS, on_delivery=lambda *it: called.append(("delivered", *it)))
-    future.add_callback(lambda it: called.append(("callback", it))).add_errback(
-        lambda it: called.append(("errback", it)))
-    producer.flush(TIMEOUT_S)
-    assert [it[0] for it in called] == ["delivered", "errback"]
-    row = called[0][2].row
-    assert called[1][1].row == row == next(iter(future.failures))
-    assert called[0][1][row].offset == -1
-    future.add_errback(lambda it: called.append(("late", it)))
-    assert called[-1][0] == "late"
-
-
-def test_other_callbacks_do_not_wait_for_the_range(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, linger_ms=0)
-    producer.partitions_for("t")
-    broker.hold("Produce")
-    before, after = threading.Event(), threading.Event()
-    future = producer.send_many("t", [b"a", b"b"], partition=[0, 1])
-    future.add_callback(lambda it: after.set())
-    producer.send("t", b"c", partition=0).add_callback(lambda it: before.set())
-    broker.fail("Produce", 5, topic="t", partition=1, times=1)  # it is tried again, a while later
-    broker.release()
-    assert before.wait(TIMEOUT_S)
-    assert after.wait(TIMEOUT_S)
-    assert future.succeeded()
 
 
 def test_await(broker: EmbeddedBroker, make: Make) -> None:

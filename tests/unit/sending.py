@@ -63,6 +63,9 @@ class FakeAccumulator:
     def last_used_ns(self, name: str) -> int | None:
         return None
 
+    def set_sender(self, ident: int) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
