@@ -202,30 +202,32 @@ cdef int receive_array(Source source, schema_capsule, array_capsule) except -1:
 
 
 cdef int receive_stream(Source source, capsule) except -1:
-    cdef ArrowArrayStream *stream = <ArrowArrayStream *> content(capsule, b"arrow_array_stream")
+    """The stream is moved here before any of it runs: what it calls may come back with the same capsule."""
+    cdef ArrowArrayStream *offered = <ArrowArrayStream *> content(capsule, b"arrow_array_stream")
+    cdef ArrowArrayStream stream = offered[0]
     cdef ArrowArray array
     cdef ArrowSchema schema
     cdef int status
     if stream.release == NULL:
         raise ValueError("the Arrow stream has been released, or was received before")
+    offered.release = NULL
     try:
         memset(&schema, 0, sizeof(schema))
-        status = stream.get_schema(stream, &schema)
-        check_stream(stream, status)
+        status = stream.get_schema(&stream, &schema)
+        check_stream(&stream, status)
         take_schema(source, &schema)
         while True:
             memset(&array, 0, sizeof(array))
             with nogil:  # it may read a file, or compute
-                status = stream.get_next(stream, &array)
-            check_stream(stream, status)
+                status = stream.get_next(&stream, &array)
+            check_stream(&stream, status)
             if array.release == NULL:
                 return 0
             add_chunk(source, &array)
     finally:
         if schema.release != NULL:
             schema.release(&schema)
-        stream.release(stream)
-        stream.release = NULL
+        stream.release(&stream)
 
 
 cdef int check_stream(ArrowArrayStream *stream, int status) except -1:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""send_many() with columns that come by Arrow's C data interface, and what they may do meanwhile."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from pykafka_fast.testing import EmbeddedBroker
+from tests import arrow
+from tests.path.conftest import Make
+
+TIMEOUT_S = 20.0
+
+
+class Reentrant(arrow.Chunks):
+    """While it is read, it sends itself: it offers the same capsule again."""
+
+    def __init__(self, producer: Any) -> None:
+        rows = arrow.binary([b"a", b"b"])
+        super().__init__([rows], rows.schema)
+        self.producer, self.capsule, self.said, self.releases = producer, super().__arrow_c_stream__(), [], 0
+
+    def _get_next(self, stream: int, to: int) -> int:
+        assert not self.released
+        with pytest.raises(ValueError) as refused:
+            self.producer.send_many("t", self)
+        self.said.append(str(refused.value))
+        return super()._get_next(stream, to)
+
+    def _release(self, stream: int) -> None:
+        self.releases += 1
+        super()._release(stream)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        return self.capsule
+
+
+def test_a_stream_that_is_received_while_it_is_read(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker)
+    column = Reentrant(producer)
+    producer.send_many("t", column, partition=0).get(TIMEOUT_S)
+    assert [record.value for record in broker.records("t", 0)] == [b"a", b"b"]
+    assert len(column.said) == 2
+    assert all("has been released, or was received before" in said for said in column.said)
+    assert column.releases == 1
+    with pytest.raises(ValueError, match="received before"):
+        producer.send_many("t", column)
+    gc.collect()
+    assert (column.releases, arrow.unreleased()) == (1, 0)
