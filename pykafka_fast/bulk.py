@@ -89,7 +89,12 @@ def _sequence(rows: Any, what: str) -> tuple[Any, ...]:
 
 
 def _column(rows: Any, what: str) -> Column:
-    return arrow_column(rows, what) if is_arrow(rows) else Objects(what, _sequence(rows, f"{what}s"))
+    if not is_arrow(rows):
+        return Objects(what, _sequence(rows, f"{what}s"))
+    if str(getattr(rows, "dtype", None)) == "Object":  # polars exports where its objects lie, as binary of 8 bytes
+        raise TypeError(f"{what}s: a polars column of dtype Object holds addresses of Python objects, which cannot be "
+                        "sent; make it Binary or String, or give its to_list()")
+    return arrow_column(rows, what)
 
 
 def _headers(headers: Any) -> tuple[Any, list[Any] | None]:

@@ -50,3 +50,35 @@ def test_a_stream_that_is_received_while_it_is_read(broker: EmbeddedBroker, make
         producer.send_many("t", column)
     gc.collect()
     assert (column.releases, arrow.unreleased()) == (1, 0)
+
+
+class PolarsColumn:
+    """As polars exports a Series: one of dtype Object as its objects' addresses."""
+
+    def __init__(self, dtype: Any, exported: arrow.Exported) -> None:
+        self.dtype, self.exported = dtype, arrow.chunked([exported])
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        return self.exported.__arrow_c_stream__()
+
+
+class Object:
+    """polars.Object, as far as it is seen."""
+
+    def __repr__(self) -> str:
+        return "Object"
+
+
+def test_addresses_of_objects_are_not_sent(broker: EmbeddedBroker, make: Make) -> None:
+    before = arrow.unreleased()
+    addresses = arrow.Exported(b"w:8", [None, bytes(range(16))], 2, nulls=0)
+    for producer in (make(broker), make(broker, value_serializer=bytes, key_serializer=bytes)):
+        for dtype in (Object(), "Object"):
+            with pytest.raises(TypeError, match=r"values: a polars column of dtype Object.*to_list\(\)"):
+                producer.send_many("t", PolarsColumn(dtype, addresses))
+            with pytest.raises(TypeError, match="keys: a polars column of dtype Object"):
+                producer.send_many("t", [b"a", b"b"], PolarsColumn(dtype, addresses))
+        producer.send_many("t", PolarsColumn("Binary", arrow.views([b"a"])), [b"k"]).get(TIMEOUT_S)
+    assert [record.value for record in broker.records("t")] == [b"a"] * 2
+    gc.collect()
+    assert arrow.unreleased() == before
