@@ -7,7 +7,7 @@ from cpython.list cimport PyList_Check
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport strpbrk
+from libc.string cimport strchr, strcmp, strpbrk, strspn
 
 from pykafka_fast._core.csrc cimport pkf_header, pkf_span
 from pykafka_fast.types import whole
@@ -20,6 +20,7 @@ cdef extern from "Python.h":
     bint PyTuple_Check(object o)
     Py_ssize_t PyTuple_GET_SIZE(object o)
     PyObject *PyTuple_GET_ITEM(object o, Py_ssize_t i)
+    bint PyByteArray_Check(object o)
     bint PyMemoryView_Check(object o)
 
 cdef enum:
@@ -59,29 +60,56 @@ cdef int view_bytes(object data, str what, pkf_span *span, Py_buffer *view, bint
             raise TypeError
         PyObject_GetBuffer(data, view, PyBUF_ND | PyBUF_FORMAT)
     except TypeError:
-        raise TypeError(
-            f"Unsupported type for serialized {what}: {type(data).__name__}; it must be bytes, another contiguous "
-            f"buffer, or None (is a {what}_serializer missing?)"
-        ) from None
+        raise unsupported(data, what) from None
     except (BufferError, ValueError) as error:
         raise TypeError(f"the serialized {what} is a buffer that is not contiguous: {error}") from None
-    if not holds_bytes(data, view):
-        format = "" if view.format == NULL else view.format.decode()
+    try:
+        check_bytes(data, what, view)
+    except BaseException:
         PyBuffer_Release(view)
-        raise TypeError(
-            f"Unsupported type for serialized {what}: {type(data).__name__} with items of format {format!r}, which are "
-            f"no bytes (is a {what}_serializer missing? A memoryview of numbers is sent as they lie in memory)")
+        raise
     viewed[0] = True
     span.base = <const uint8_t *> view.buf if view.len > 0 else EMPTY
     span.len = <size_t> view.len
     return 0
 
 
-cdef bint holds_bytes(object data, const Py_buffer *view) noexcept:
+cdef object unsupported(object data, str what):
+    return TypeError(
+        f"Unsupported type for serialized {what}: {type(data).__name__}; it must be bytes, another contiguous "
+        f"buffer, or None (is a {what}_serializer missing?)")
+
+
+cdef int check_bytes(object data, str what, const Py_buffer *view) except -1:
     """Not numbers or pointers, which nobody could read back; who makes a memoryview of numbers knows what he does."""
-    if view.itemsize == 1:
-        return True
-    return PyMemoryView_Check(data) and view.format != NULL and strpbrk(view.format, "OPZ") == NULL
+    cdef bint numbers
+    if PyByteArray_Check(data):
+        return 0
+    if PyMemoryView_Check(data):
+        numbers = view.itemsize != 1 and (view.format == NULL or strpbrk(view.format, "OPZ") != NULL)
+    else:
+        if is_scalar(data):
+            raise unsupported(data, what)
+        numbers = view.format != NULL and strchr(view.format, b"?") != NULL
+        numbers = numbers or (view.itemsize != 1 and not is_void(view))
+    if not numbers:
+        return 0
+    format = "" if view.format == NULL else view.format.decode("utf-8", "replace")
+    raise TypeError(
+        f"Unsupported type for serialized {what}: {type(data).__name__} with items of format {format!r}, which are "
+        f"no bytes (is a {what}_serializer missing? A memoryview of numbers is sent as they lie in memory)")
+
+
+cdef bint is_scalar(object data) except -1:
+    """A number or a time of numpy's, whose memory may look like bytes."""
+    if getattr(data, "ndim", None) != 0:
+        return False
+    return getattr(getattr(data, "dtype", None), "kind", "V") not in ("S", "V")
+
+
+cdef bint is_void(const Py_buffer *view) noexcept:
+    """One item of plain bytes, as numpy.void is."""
+    return view.ndim == 0 and view.format != NULL and strcmp(view.format + strspn(view.format, "0123456789"), "x") == 0
 
 
 cdef tuple pairs_of(object headers):

@@ -32,6 +32,16 @@ RAISED: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"value": numpy.array([object()])}, TypeError),
     ({"value": memoryview(numpy.array([object()]))}, TypeError),
     ({"value": ctypes.py_object(5)}, TypeError),
+    ({"value": numpy.datetime64("2020-01-01")}, TypeError),
+    ({"value": numpy.timedelta64(5, "s")}, TypeError),
+    ({"value": numpy.bool_(True)}, TypeError),
+    ({"value": numpy.int8(5)}, TypeError),
+    ({"value": numpy.uint8(5)}, TypeError),
+    ({"value": numpy.array(5, "u1")}, TypeError),
+    ({"value": numpy.array([True])}, TypeError),
+    ({"value": numpy.array([(1, 2)], "u1,u1")[0]}, TypeError),
+    ({"value": b"v", "key": numpy.datetime64("2020-01-01")}, TypeError),
+    ({"value": b"v", "key": numpy.uint8(5)}, TypeError),
     ({"value": b"v", "key": "text"}, TypeError),
     ({"value": b"v", "key": 1.5}, TypeError),
     ({"value": None, "key": None}, ValueError),
@@ -334,3 +344,38 @@ def test_numbers_and_buffers_of_numpy(way: str, broker: EmbeddedBroker, make: Ma
         producer.send("t", b"v", partition=numpy.float64(1))  # type: ignore[arg-type]
     producer.flush(numpy.int64(10))
     producer.close(numpy.int64(10))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_bytes_of_numpy(way: str, broker: EmbeddedBroker, make: Make) -> None:
+    producer = make_by(way, make, broker)
+    sent: list[Any] = [numpy.array([b"void"], "V4")[0], numpy.array([b"v"], "V1")[0], numpy.array([-1, 1], "i1"),
+                       numpy.array([[1], [2]], "u1"), numpy.array([5], "u1"), numpy.frombuffer(b"ab", "S1")]
+    for value in sent:
+        producer.send("t", value, partition=1)
+    producer.send_many("t", sent, partition=1)
+    producer.send_many("t", numpy.array([[1, 2], [3, 4]], "u1"), partition=1).get(TIMEOUT_S)
+    expected = [b"void", b"v", b"\xff\1", b"\1\2", b"\5", b"ab"]
+    assert [record.value for record in broker.records("t", 1)] == [*expected, *expected, b"\1\2", b"\3\4"]
+
+
+class Buffer(ctypes.Structure):
+    """Py_buffer."""
+
+    _fields_ = (("buf", ctypes.c_void_p), ("obj", ctypes.c_void_p), ("len", ctypes.c_ssize_t),
+                ("itemsize", ctypes.c_ssize_t), ("readonly", ctypes.c_int), ("ndim", ctypes.c_int),
+                ("format", ctypes.c_char_p), ("shape", ctypes.c_void_p), ("strides", ctypes.c_void_p),
+                ("suboffsets", ctypes.c_void_p), ("internal", ctypes.c_void_p))  # fmt: skip
+
+
+def test_a_refused_buffer_is_closed_whatever_its_format(broker: EmbeddedBroker, make: Make) -> None:
+    item, shape = ctypes.create_string_buffer(8), ctypes.c_ssize_t(1)
+    described = Buffer(buf=ctypes.addressof(item), len=8, itemsize=8, readonly=1, ndim=1, format=b"\xffP",
+                       shape=ctypes.addressof(shape))
+    ctypes.pythonapi.PyMemoryView_FromBuffer.restype = ctypes.py_object
+    view = ctypes.pythonapi.PyMemoryView_FromBuffer(ctypes.byref(described))
+    producer = make(broker)
+    for send in (producer.send, lambda topic, value: producer.send_many(topic, [value])):
+        with pytest.raises(TypeError, match=r"items of format .*P', which are no bytes"):
+            send("t", view)
+    view.release()  # BufferError, were it still open
