@@ -117,9 +117,9 @@ class Upload:
     def _send(self, number: int, value: bytes) -> None:
         try:
             key = self._key(value)
-        except BadLine as error:
+        except (BadLine, RecursionError) as error:
             self.bad += 1
-            self._complain(number, str(error))
+            self._complain(number, str(error) if isinstance(error, BadLine) else "nested too deeply to be looked at")
             return
         self.sent += 1
         self._producer.send(self._topic, value, key=key, on_delivery=partial(self._on_delivery, number))

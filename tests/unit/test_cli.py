@@ -109,6 +109,18 @@ def test_bad_lines_are_named_and_skipped(
     assert "4 bad lines" in said
 
 
+def test_a_line_nested_too_deeply_is_one_bad_line(
+    tmp_path: Path, producer: type[RememberingProducer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    assert run(tmp_path, b'{"k": 1}\n{"k": ' + deep + b'}\n{"k": 2}', "--key-field", "k") == cli.EXIT_INCOMPLETE
+    assert [value for _, value, _ in producer.made[0].sent] == [b'{"k": 1}', b'{"k": 2}']
+    said = capsys.readouterr().err
+    assert "in.jsonl:2: nested too deeply" in said
+    assert "2 records delivered" in said
+    assert "1 bad lines" in said
+
+
 def test_many_bad_lines_do_not_flood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, b"{\n" * 1000) == cli.EXIT_INCOMPLETE
     said = capsys.readouterr().err
