@@ -83,7 +83,8 @@ def _sequence(rows: Any, what: str) -> tuple[Any, ...]:
     if isinstance(rows, (str, bytes, bytearray, memoryview)) or not (
             isinstance(rows, Sequence) or (hasattr(type(rows), "__len__") and hasattr(type(rows), "__getitem__")
                                            and not hasattr(rows, "keys"))):
-        raise TypeError(f"{what} must be a sequence with an element for each record, or an Arrow column, not "
+        of_arrow = "" if what == "headers" else ", or an Arrow column"
+        raise TypeError(f"{what} must be a sequence with an element for each record{of_arrow}, not "
                         f"{type(rows).__name__}")
     return tuple(rows)
 

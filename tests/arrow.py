@@ -155,9 +155,10 @@ def views(rows: list[bytes | None], format: bytes = b"vz", before: int = 0) -> E
 
 
 def numbers(rows: list[int | None], format: bytes = b"l", before: int = 0) -> Exported:
-    """Whole numbers or times of 8 bytes (formats l, ts..), or of 4 (i)."""
-    code = "i" if format == b"i" else "q"
-    packed = struct.pack(f"<{before + len(rows)}{code}", *[-7] * before, *[-9 if row is None else row for row in rows])
+    """Whole numbers (formats c, s, i, l, and without a sign C, S, I, L), or times of 8 bytes (ts..)."""
+    size = {b"c": 1, b"s": 2, b"i": 4}.get(format.lower(), 8)
+    given = [*[-7] * before, *[-9 if row is None else row for row in rows]]
+    packed = b"".join((number % (1 << 8 * size)).to_bytes(size, "little") for number in given)
     return Exported(format, [bits(rows, before), packed], len(rows), before)
 
 

@@ -8,7 +8,7 @@ the interface: https://arrow.apache.org/docs/format/CDataInterface.html. What is
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from pykafka_fast._core.column cimport Column, Numbers
@@ -65,9 +65,11 @@ LAYOUTS = {
     "vz": (PKF_COLUMN_VIEW, False),
     "vu": (PKF_COLUMN_VIEW, True),
 }
-# format of whole numbers: bytes of each, and what makes milliseconds of it (negative: a divisor).
-INTEGERS = {"c": 1, "s": 2, "i": 4, "l": 8}
-TIMES = {"l": 1, "tss": 1000, "tsm": 1, "tsu": -1000, "tsn": -1_000_000}
+# format of whole numbers: bytes of each, and whether they have a sign.
+INTEGERS = {"c": (1, True), "C": (1, False), "s": (2, True), "S": (2, False), "i": (4, True), "I": (4, False),
+            "l": (8, True), "L": (8, False)}
+# format of times: what makes milliseconds of them (negative: a divisor).
+TIMES = {"tss": 1000, "tsm": 1, "tsu": -1000, "tsn": -1_000_000}
 
 
 cdef class Chunk:
@@ -81,9 +83,9 @@ cdef class Chunk:
 
 
 cdef class Source:
-    """What an object has offered: the format, and all arrays."""
+    """What an object has offered: the format, and all arrays. `what` it is for, `remedy` if it is of another kind."""
 
-    cdef str format
+    cdef str what, remedy, format
     cdef list chunks
     cdef int64_t length
 
@@ -130,7 +132,7 @@ def is_arrow(rows):
 
 def arrow_column(rows, str what not None):
     """Keys or values. TypeError: not binary or text; ValueError: it was released, or contradicts itself."""
-    cdef Source source = receive(rows, what)
+    cdef Source source = receive(rows, f"{what}s", "cast it to binary or string")
     cdef ArrowColumn column = ArrowColumn(what, source.length)
     column.chunks = source.chunks
     column.width = 0
@@ -140,7 +142,7 @@ def arrow_column(rows, str what not None):
     elif source.format in LAYOUTS:
         column.kind, column.text = LAYOUTS[source.format]
     else:
-        raise TypeError(f"{what}s: {described(source.format)}; cast it to binary or string")
+        raise refused(source, False)
     for chunk in source.chunks:
         check_buffers(<Chunk> chunk, column.kind, what)
     return column
@@ -148,31 +150,41 @@ def arrow_column(rows, str what not None):
 
 def arrow_numbers(rows, str what not None, bint times):
     """A column of whole numbers, or of times as milliseconds; nulls are -1."""
-    cdef Source source = receive(rows, what)
+    cdef Source source = receive(rows, what, "cast it to timestamp(ms)" if times else "cast it to int32")
     cdef str format = source.format.split(":")[0]
     cdef Numbers numbers
     cdef int64_t scale = 1
     if times and format in TIMES:
         scale = TIMES[format]
-    elif times or format not in INTEGERS:
-        raise TypeError(f"{what}: {described(source.format)}; cast it to " + ("timestamp(ms)" if times else "int32"))
+    elif format not in INTEGERS:
+        raise refused(source, False)
+    size, signed = INTEGERS.get(format, (8, True))
     numbers = Numbers(what, source.length)
     cdef Py_ssize_t row = 0
     for chunk in source.chunks:
-        row = copy_numbers(numbers, row, <Chunk> chunk, INTEGERS.get(format, 8), scale)
+        row = copy_numbers(numbers, row, <Chunk> chunk, size, signed, scale)
     return numbers
 
 
-cdef str described(str format):
-    if format.startswith("+"):
-        return f"a table or a nested column (Arrow format {format!r}) was given, one plain column is needed"
-    return f"a column of Arrow format {format!r} cannot be sent"
+cdef object refused(Source source, bint dictionary):
+    said, remedy = f"a column of Arrow format {source.format!r}", source.remedy
+    if dictionary:
+        said = "a dictionary-encoded column"
+    elif source.format == "+r":
+        said, remedy = "a run-end-encoded column", "decode it first"
+    elif source.format == "+s":
+        said, remedy = "a table, or a column of structs,", "select one column of it"
+    elif source.format.startswith("+"):
+        said, remedy = f"a nested column (Arrow format {source.format!r})", "a plain one is needed"
+    return TypeError(f"{source.what}: {said} cannot be sent; {remedy}")
 
 
 # ---- receiving ------------------------------------------------------------------------------------------------------
 
-cdef Source receive(rows, str what):
+cdef Source receive(rows, str what, str remedy):
     cdef Source source = Source()
+    source.what = what
+    source.remedy = remedy
     source.chunks = []
     try:
         if hasattr(type(rows), "__arrow_c_array__"):
@@ -181,7 +193,7 @@ cdef Source receive(rows, str what):
         else:
             receive_stream(source, rows.__arrow_c_stream__())
     except ValueError as error:
-        raise ValueError(f"{what}s: {error}") from None
+        raise ValueError(f"{what}: {error}") from None
     return source
 
 
@@ -244,7 +256,7 @@ cdef int take_schema(Source source, ArrowSchema *schema) except -1:
         raise ValueError("the Arrow schema has been released")
     source.format = schema.format.decode("utf-8", "replace")
     if schema.dictionary != NULL:
-        raise TypeError("a dictionary-encoded Arrow column cannot be sent; cast it to binary or string")
+        raise refused(source, True)
     return 0
 
 
@@ -314,8 +326,10 @@ cdef int describe(ArrowColumn self, Chunk chunk, pkf_column *column) except -1:
     return 0
 
 
-cdef Py_ssize_t copy_numbers(Numbers numbers, Py_ssize_t row, Chunk chunk, int size, int64_t scale) except -1:
-    cdef int64_t i, at, number
+cdef Py_ssize_t copy_numbers(Numbers numbers, Py_ssize_t row, Chunk chunk, int size, bint signed,
+                             int64_t scale) except -1:
+    cdef int64_t i, at
+    cdef uint64_t number, most = 0x7fffffffffffffff // max(<int64_t> 1, scale)
     cdef const uint8_t *validity
     cdef const void *data
     if chunk.c.n_buffers < 2 or chunk.c.buffers == NULL or chunk.c.buffers[1] == NULL:
@@ -327,26 +341,32 @@ cdef Py_ssize_t copy_numbers(Numbers numbers, Py_ssize_t row, Chunk chunk, int s
         if validity != NULL and not (validity[at >> 3] >> (at & 7)) & 1:
             numbers.c[row] = -1
         else:
-            number = number_at(data, at, size)
-            if number < 0 or (scale > 1 and number > 0x7fffffffffffffff // scale):
+            number = number_at(data, at, size, signed)
+            if number > most and signed:
+                numbers.refuse(row, <int64_t> number)
+            elif number > most:
                 numbers.refuse(row, number)
-            numbers.c[row] = number * scale if scale > 0 else number // -scale
+            numbers.c[row] = <int64_t> number * scale if scale > 0 else <int64_t> number // -scale
         row += 1
     return row
 
 
-cdef int64_t number_at(const void *data, int64_t at, int size) noexcept:
-    cdef int64_t wide = 0
-    cdef int32_t narrow = 0
-    cdef int16_t short_one = 0
-    cdef const int8_t *base = <const int8_t *> data + at * size  # need not be aligned
+cdef uint64_t number_at(const void *data, int64_t at, int size, bint signed) noexcept:
+    """The number as 64 bits; a negative one is larger than every other."""
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
+    cdef uint16_t short_one = 0
+    cdef const uint8_t *base = <const uint8_t *> data + at * size  # need not be aligned
     if size == 8:
         memcpy(&wide, base, 8)
-        return wide
-    if size == 4:
+    elif size == 4:
         memcpy(&narrow, base, 4)
-        return narrow
-    if size == 2:
+        wide = narrow
+    elif size == 2:
         memcpy(&short_one, base, 2)
-        return short_one
-    return base[0]
+        wide = short_one
+    else:
+        wide = base[0]
+    if signed and wide >> (8 * size - 1):
+        wide |= (<uint64_t> -1 << (8 * size - 1))
+    return wide

@@ -82,3 +82,19 @@ def test_addresses_of_objects_are_not_sent(broker: EmbeddedBroker, make: Make) -
     assert [record.value for record in broker.records("t")] == [b"a"] * 2
     gc.collect()
     assert arrow.unreleased() == before
+
+
+@pytest.mark.parametrize("format", [b"c", b"C", b"s", b"S", b"i", b"I", b"l", b"L"])
+def test_whole_numbers_of_every_width(format: bytes, broker: EmbeddedBroker, make: Make) -> None:
+    signed, size = format.islower(), {b"c": 1, b"s": 2, b"i": 4, b"l": 8}[format.lower()]
+    most = min((1 << 8 * size - signed) - 1, 1_700_000_000_000)
+    producer = make(broker)
+    times = [0, 1, most, most // 2 + 1]
+    metadata = producer.send_many("t", [b"v"] * 4, partition=arrow.numbers([3, 1, 0, 2], format, before=3),
+                                  timestamps_ms=arrow.numbers(list(times), format, before=2)).get(TIMEOUT_S)
+    assert [it.partition for it in metadata] == [3, 1, 0, 2]
+    assert [it.timestamp for it in metadata] == times
+    assert [broker.records("t", partition)[0].timestamp for partition in (3, 1, 0, 2)] == times
+    if most > 2**31 - 1:
+        with pytest.raises(ValueError, match="row 1: partition is 2147483648, which is out of range"):
+            producer.send_many("t", [b"v"] * 2, partition=arrow.numbers([0, 1 << 31], format))

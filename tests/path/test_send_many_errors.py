@@ -17,6 +17,7 @@ from typing import Any
 import numpy
 import pyarrow
 import pytest
+from pyarrow.compute import run_end_encode
 
 import pykafka_fast.bulk
 from pykafka_fast.errors import (
@@ -48,6 +49,11 @@ def released() -> memoryview:
     return view
 
 
+class NotCapsules(arrow.Exported):
+    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+        return "no", "capsules"
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], type[BaseException], str]] = {
     "no bytes": ({"values": with_row(7, 3)}, TypeError, "row 7: .*value: int.*no row was taken"),
     "text": ({"values": with_row(7, "text")}, TypeError, "row 7: .*value: str"),
@@ -74,10 +80,15 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[BaseException], str]] = {
     "one partition": ({"values": V, "partition": -1}, ValueError, "partition=-1"),
     "bool partition": ({"values": V, "partition": True}, TypeError, "partition must be"),
     "Arrow partition": ({"values": V, "partition": arrow.numbers([0] * 5 + [-1] * 5, b"i")}, ValueError, "row 5: .*-1"),
+    "unsigned partition": ({"values": V, "partition": arrow.numbers([0] * 5 + [2**64 - 1] * 5, b"L")}, ValueError,
+                           "row 5: partition is 18446744073709551615, "),
     "wide partition": ({"values": V, "partition": arrow.numbers([0] * 5 + [2**31] * 5)}, ValueError, "row 5: .*2147"),
     "timestamp": ({"values": V, "timestamps_ms": [1] * 9 + [-1]}, ValueError, "row 9: timestamps_ms=-1"),
     "timestamp's type": ({"values": V, "timestamps_ms": [1.5] * 10}, TypeError, "row 0: timestamps_ms must be"),
     "Arrow time": ({"values": V, "timestamps_ms": arrow.numbers([1] * 9 + [-5], b"tsm:")}, ValueError, "row 9: .*-5"),
+    "unsigned time": ({"values": V, "timestamps_ms": arrow.numbers([1] * 9 + [2**63], b"L")}, ValueError,
+                      "row 9: timestamps_ms is 9223372036854775808, "),
+    "narrow time": ({"values": V, "timestamps_ms": arrow.numbers([-1] * 10, b"c")}, ValueError, "row 0: .*is -1, "),
     "far time": ({"values": V, "timestamps_ms": arrow.numbers([2**60] * 10, b"tss:")}, ValueError, "row 0: .*1152"),
     "date": ({"values": V, "timestamps_ms": pyarrow.array([1] * 10, pyarrow.date32())}, TypeError, "format 'tdD'"),
     "fewer keys": ({"values": V, "keys": V[1:]}, ValueError, "keys has 9 rows, and values has 10"),
@@ -90,10 +101,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[BaseException], str]] = {
     "generator": ({"values": (it for it in V)}, TypeError, "not generator"),
     "dict": ({"values": dict(enumerate(V))}, TypeError, "not dict"),
     "set": ({"values": set(V)}, TypeError, "not set"),
-    "table": ({"values": pyarrow.table({"v": V})}, TypeError, "a table or a nested column"),
-    "record batch": ({"values": pyarrow.record_batch({"v": V})}, TypeError, "a table or a nested column"),
+    "table": ({"values": pyarrow.table({"v": V})}, TypeError, "values: a table, .*; select one column"),
+    "record batch": ({"values": pyarrow.record_batch({"v": V})}, TypeError, "values: a table, .*; select one column"),
+    "lists": ({"values": pyarrow.array([V] * 10)}, TypeError, r"values: a nested column \(Arrow format '\+l'\)"),
+    "runs": ({"values": V, "keys": run_end_encode(pyarrow.array(V))}, TypeError,
+             "keys: a run-end-encoded column cannot be sent; decode it"),
     "numbers": ({"values": pyarrow.array([1, 2])}, TypeError, "Arrow format 'l' cannot be sent"),
-    "dictionary": ({"values": pyarrow.array(V).dictionary_encode()}, TypeError, "dictionary-encoded"),
+    "dictionary": ({"values": pyarrow.array(V).dictionary_encode()}, TypeError,
+                   "values: a dictionary-encoded column cannot be sent; cast it to binary or string"),
+    "dictionary of partitions": ({"values": V, "partition": pyarrow.array([0] * 10).dictionary_encode()}, TypeError,
+                                 "partition: a dictionary-encoded column cannot be sent; cast it to int32"),
+    "wrong capsule": ({"values": V, "timestamps_ms": NotCapsules(b"l", [], 0)}, ValueError, "timestamps_ms: not the c"),
+    "Arrow headers": ({"values": V, "headers": {"a": b"b"}}, TypeError, "an element for each record, not dict"),
     "topic": ({"topic": b"t", "values": V}, TypeError, "topic must be a str"),
     "topic's name": ({"topic": "no topic", "values": V}, InvalidTopicError, "not a topic name"),
     "callback": ({"values": V, "on_delivery": 5}, TypeError, "on_delivery must be callable"),
@@ -138,11 +157,6 @@ class Released(arrow.Exported):
         capsules = super().__arrow_c_array__()
         arrow.release(self.array)
         return capsules
-
-
-class NotCapsules(arrow.Exported):
-    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
-        return "no", "capsules"
 
 
 HOSTILE: dict[str, tuple[Callable[[], Any], str]] = {
