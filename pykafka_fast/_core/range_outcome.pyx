@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the future of a send_many() leads to: metadata and failures, made when somebody reads them."""
 
+import operator
 from collections.abc import Mapping, Sequence
 
 
@@ -19,7 +20,7 @@ class RangeMetadata(Sequence):
         future, count = self._future, len(self._future)
         if isinstance(index, slice):
             return [future._metadata(row) for row in range(*index.indices(count))]
-        row = index.__index__()
+        row = operator.index(index)
         if not -count <= row < count:
             raise IndexError(f"index {index} in a range of {count} records")
         return future._metadata(row + count if row < 0 else row)

@@ -212,8 +212,9 @@ def test_the_future_of_a_range(broker: EmbeddedBroker, make: Make) -> None:
     for index in (ROWS, -ROWS - 1):
         with pytest.raises(IndexError):
             metadata[index]
-    with pytest.raises(AttributeError):
-        metadata["0"]  # type: ignore[call-overload]
+    for wrong in ("0", 1.5, None):
+        with pytest.raises(TypeError):
+            metadata[wrong]  # type: ignore[call-overload]
     assert dict(future.failures) == {}
     assert 0 not in future.failures
 
