@@ -93,6 +93,7 @@ class Cluster:
         self.topics: dict[str, Topic] = {}
         self._by_id: dict[bytes, Topic] = {}
         self._issued_topic_ids: set[bytes] = set()
+        self._deleted: dict[str, int] = {}  # name to the largest number of partitions it had
         self._next_producer_id = _FIRST_PRODUCER_ID
         self._transactional: dict[str, _Transactional] = {}
         self._next_leader = 0
@@ -129,6 +130,7 @@ class Cluster:
     def delete_topic(self, name: str) -> None:
         """Forget a topic and its records."""
         topic = self.topic(name)
+        self._deleted[name] = max(self._deleted.get(name, 0), len(topic.partitions))
         del self.topics[name], self._by_id[topic.topic_id]
 
     def add_partitions(self, name: str, total: int) -> None:
@@ -144,7 +146,8 @@ class Cluster:
         for index in range(len(topic.partitions), total):
             leader = running[self._next_leader % len(running)]
             self._next_leader += 1
-            topic.partitions.append(Partition(index, PartitionLog(index), leader))
+            log = PartitionLog(index, index < self._deleted.get(name, 0))
+            topic.partitions.append(Partition(index, log, leader))
 
     def topic(self, name: str) -> Topic:
         """The topic.

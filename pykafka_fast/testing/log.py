@@ -93,10 +93,16 @@ def _check_body(header: BatchHeader, data: bytes | bytearray | memoryview) -> li
 
 
 class PartitionLog:
-    """Batches of one partition. Not thread-safe: the cluster's lock guards it."""
+    """Batches of one partition. Not thread-safe: the cluster's lock guards it.
 
-    def __init__(self, partition: int) -> None:
+    Args:
+        partition: its number.
+        renewed: there was one of this topic's name and this number before; producers go on where they were with it.
+    """
+
+    def __init__(self, partition: int, renewed: bool = False) -> None:
         self.partition = partition
+        self._renewed = renewed
         self.start_offset = 0
         self.end_offset = 0
         self.producers = ProducerTable()
@@ -132,7 +138,7 @@ class PartitionLog:
             if duplicate is not None:
                 return AppendResult(duplicate.base_offset, duplicate.timestamp, True, tuple(remarks))
             self.producers.check(header, connection, policy.require_known_producer)
-            if self.producers.starts_late(header) and not policy.strangers:
+            if self.producers.starts_late(header) and not policy.strangers and not self._renewed:
                 remarks.append(
                     f"producer {header.producer_id} starts at sequence {header.base_sequence}: a partition that does "
                     "not know it accepts that, but what was before is lost"

@@ -99,6 +99,20 @@ def test_an_unknown_producer_may_start_anywhere_but_is_noted(
     assert "starts at sequence 7" in violation
 
 
+def test_a_producer_goes_on_where_it_was_with_a_topic_of_the_same_name(
+    broker: EmbeddedBroker, wire: Wire, producer_id: int
+) -> None:
+    wire.produce(batch(producer_id, 0, 3))
+    partitions = broker.topics["t"]
+    broker.delete_topic("t")
+    broker.create_topic("t", partitions + 1)
+    assert wire.produce(batch(producer_id, 3)).error == 0
+    assert broker.violations == []
+    assert wire.produce(batch(producer_id, 7)).error == OUT_OF_ORDER
+    assert wire.produce(batch(producer_id, 7), partition=partitions).error == 0  # which is new
+    assert ["expected 4" in broker.violations[0], "starts at sequence 7" in broker.violations[1]] == [True, True]
+
+
 def test_lost_producer_state(broker: EmbeddedBroker, wire: Wire, producer_id: int) -> None:
     wire.produce(batch(producer_id, 0, 3))
     broker.forget_producer("t", 0)
