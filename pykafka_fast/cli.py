@@ -229,7 +229,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="OPTION=VALUE",
-        help="any option of KafkaProducer, for example -C linger_ms=20; may be repeated",
+        help="any option of KafkaProducer, for example -C linger_ms=20; a VALUE that is JSON is taken as what it says, "
+        "any other as text, so a text of digits needs quotes: -C 'client_id=\"5\"'; may be repeated",
     )
     command.add_argument("file", metavar="FILE", help="JSON lines; - reads standard input")
     command.set_defaults(run=produce)

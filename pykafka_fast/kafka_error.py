@@ -13,7 +13,7 @@ class KafkaError(Exception):
     arguments are, and they can be hashed, pickled and copied.
     """
 
-    #: The same call may succeed when it is made again.
+    #: The same request may succeed when it is sent again as it was.
     retriable: ClassVar[bool] = False
     #: What is known about the cluster is out of date; fetch metadata before trying again.
     invalid_metadata: ClassVar[bool] = False

@@ -290,8 +290,9 @@ class KafkaProducer(ProducerBase):
         """Queue many records; waits for memory as ``send()`` does, up to ``max_block_ms`` each time.
 
         Columns are sequences with an element for each record, or Arrow columns: any object with ``__arrow_c_array__``
-        or ``__arrow_c_stream__`` (pyarrow, polars, pandas, duckdb), which are read where they lie. With interceptors,
-        serializers, a partitioner of one's own or a transaction each record is sent by itself, and slower.
+        or ``__arrow_c_stream__`` (an array of pyarrow, a Series of polars or pandas; of a duckdb relation
+        ``to_arrow_table()["v"]``), which are read where they lie. With interceptors, serializers, a partitioner of
+        one's own or a transaction each record is sent by itself, and slower.
 
         Args:
             topic: where to send them.

@@ -77,6 +77,14 @@ def test_retriable_flags_agree_with_the_bases() -> None:
         assert cls.invalid_metadata is issubclass(cls, errors.InvalidMetadataError)
 
 
+def test_errno_is_where_the_written_list_says() -> None:
+    assert 'is `getattr(error, "errno", None)`' in error_list.text()
+    both = (errors.KafkaTimeoutError, errors.BufferExhaustedError)
+    for error in map(errors.exception_for, ClientCode):
+        assert hasattr(error, "errno") is isinstance(error, (BrokerResponseError, *both))
+        assert isinstance(error, OSError) is isinstance(error, both)
+
+
 def test_every_client_code_has_a_class_and_a_text() -> None:
     assert set(client_errors) == set(ClientCode)
     for code, (cls, text) in client_errors.items():

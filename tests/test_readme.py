@@ -76,6 +76,11 @@ def test_there_are_examples() -> None:
 # ---- commands ----
 
 
+def test_the_installed_command_has_that_name(root: Path) -> None:
+    assert '\npykafka-fast = "pykafka_fast.cli:main"\n' in (root / "pyproject.toml").read_text()
+    assert "`pykafka-fast`" in README.read_text()
+
+
 def test_make_targets_exist(root: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (root / "Makefile").read_text(), re.MULTILINE))
     variables = set(re.findall(r"^([A-Z]+) \?=", (root / "Makefile").read_text(), re.MULTILINE))

@@ -17,15 +17,19 @@ INTRODUCTION = """\
 
 Written by `python -m tools.error_list` from the tables the code uses; do not edit it.
 
-Every class is in `pykafka_fast.errors` and derives from `KafkaError`. `error.retriable` says whether the same record
-may succeed later, `error.in_doubt` whether this one may have been written although its future failed: only then can
-sending it again put it there twice.
+Every class is in `pykafka_fast.errors` and derives from `KafkaError`. `error.retriable` says whether the same request,
+sent again as it was, may succeed later (Java's `RetriableException`). So it is False where something has to change
+first, which the tables name: permissions for the topic, say, or with `BatchRejectedError` the rest of the batch.
+`error.in_doubt` says whether the record may have been written although its future failed: only then can sending it
+again put it there twice.
 """
 
 CLIENT = """\
 ## From this client
 
-*errno* is the attribute of that name: Kafka's number, where Kafka has one for it.
+*errno* is Kafka's number, where Kafka has one for it. The other errors have no attribute of that name, but for
+`KafkaTimeoutError` and `BufferExhaustedError`, where it is None because they are `OSError`s too; so for any of them it
+is `getattr(error, "errno", None)`.
 Where `send_many()` sends row by row (with serializers, interceptors, or a partitioner of your own), time-outs and
 records that are too large are in its future, as with `send()`.
 

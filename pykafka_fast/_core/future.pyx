@@ -152,7 +152,7 @@ cdef class RecordFuture:
         return slot_failed(&self.slot)
 
     def retriable(self):
-        """Failed with an error after which the same send may succeed."""
+        """Failed with an error that is `retriable`: the same request, sent again as it was, may succeed."""
         look(self)
         return isinstance(slot_exception(&self.slot), RetriableError)
 

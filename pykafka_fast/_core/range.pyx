@@ -91,7 +91,7 @@ cdef class RangeFuture:
         return first_failure(self) is not None
 
     def retriable(self):
-        """Done, and the first failure is one after which the same send may succeed."""
+        """Done, and the first failure is `retriable`: the same request, sent again as it was, may succeed."""
         return isinstance(first_failure(self), RetriableError)
 
     def get(self, timeout=None):
