@@ -303,15 +303,16 @@ class KafkaProducer(ProducerBase):
             partition: one for all (int >= 0), or a column of int; None, as a whole or for a record: the partitioner
                 chooses.
             timestamps_ms: a column of int >= 0, or of Arrow timestamps; None: the time of this call.
-            on_delivery: called once, as ``on_delivery(RangeMetadata, exception of the first that failed or None)``,
-                when all have an outcome. Not called when this call raises.
+            on_delivery: called once, as ``on_delivery(RangeMetadata, exception of the first that failed or None)``, on
+                the delivery thread, when all have an outcome. Not called when this call raises.
 
         Returns:
             The future of all of them.
 
         Raises:
             TypeError, ValueError, MessageSizeTooLargeError: a row that cannot be sent, which the exception names in its
-                text and as ``row``. Rows are looked at first, so none was taken, serializers' work excepted.
+                text and as ``row``. Rows are looked at first, so none was taken, serializers' work excepted: behind
+                those the rows before it are ``taken``, and one that is too large fails in the future.
             KafkaError, KeyboardInterrupt and whatever else ends the call early: rows before ``row`` were taken, and
                 ``taken`` is their future; None if there are none.
         """

@@ -30,8 +30,8 @@ CLIENT = """\
 *errno* is Kafka's number, where Kafka has one for it. The other errors have no attribute of that name, but for
 `KafkaTimeoutError` and `BufferExhaustedError`, where it is None because they are `OSError`s too; so for any of them it
 is `getattr(error, "errno", None)`.
-Where `send_many()` sends row by row (with serializers, interceptors, or a partitioner of your own), time-outs and
-records that are too large are in its future, as with `send()`.
+Where `send_many()` sends row by row (with serializers, interceptors, or a partitioner of your own), records that are
+too large are in its future, as with `send()`.
 
 | class | errno | where | what happened, and what to do |
 |---|---:|---|---|
