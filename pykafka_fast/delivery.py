@@ -41,8 +41,12 @@ class DeliveryThread:
         self._thread.start()
 
     def is_current(self) -> bool:
-        """Whether the caller is this thread, so a callback or an interceptor."""
+        """Whether the caller is this thread, so a callback, an interceptor, or a finalizer."""
         return self._thread.is_current()
+
+    def is_calling(self) -> bool:
+        """Whether the caller is a callback or an interceptor, or a finalizer in the midst of one."""
+        return self.is_current() and self._deliveries.calling
 
     def close(self, timeout: float | None) -> bool:
         """Deliver what is done, then end; False if that took longer than ``timeout`` seconds. Serves signals."""

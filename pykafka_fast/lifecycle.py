@@ -193,12 +193,13 @@ class Lifecycle:
 
     def close(self, timeout: float | None) -> None:
         """Deliver what can be delivered within ``timeout`` seconds (None: no limit), fail the rest, end the threads."""
-        if self.delivery.is_current():
+        calling = self.delivery.is_calling()
+        if calling:
             logger.warning("close() was called in a callback: records that are not delivered yet are failed at once")
             timeout = 0
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         self.accumulator.close()
-        if not self.may_wait():
+        if not self.may_wait() or (self.delivery.is_current() and not calling):  # in a finalizer
             self._close_elsewhere(timeout)
             return
         with self._lent():

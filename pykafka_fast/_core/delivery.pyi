@@ -14,6 +14,9 @@ class Deliveries:
         accumulator: Accumulator,
         acknowledged: Callable[[RecordMetadata, BaseException | None], None] | None = None,
     ) -> None: ...
+    @property
+    def calling(self) -> bool:
+        """A callback or an interceptor runs; else it is a finalizer that does."""
     def adopt_thread(self) -> None:
         """This thread delivers: get(), flush() and close() on it do not wait for callbacks."""
     def deliver(self, timeout: float) -> bool:

@@ -35,6 +35,7 @@ cdef class Deliveries:
     cdef Accumulator accumulator
     cdef object acknowledged  # called as (metadata, exception) for every record that has a cookie, before its callback
     cdef dict loops           # asyncio loop -> futures to resolve there, for one round
+    cdef readonly bint calling  # a callback or an interceptor runs; else it is a finalizer that does
 
     def __init__(self, Accumulator accumulator not None, acknowledged=None):
         self.accumulator = accumulator
@@ -98,6 +99,7 @@ cdef object deliver_cookies(Deliveries self, pkf_accum *accum, pkf_batch *batch,
                 i += 1
                 deliver_cookie(self, batch, &cookies[i - 1], metadata)
         except BaseException:
+            self.calling = False
             complain()
 
 
@@ -110,10 +112,12 @@ cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie 
     metadata.slot.value_size = cookie.value_size
     metadata.slot.header_size = cookie.header_size
     failure = slot_exception(&metadata.slot) if batch.code != 0 else None
+    self.calling = True
     if self.acknowledged is not None:
         self.acknowledged(metadata, failure)
     if callback is not None:
         callback(metadata, failure)
+    self.calling = False
 
 
 cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *attached):
@@ -149,4 +153,6 @@ cdef object deliver_listener(Deliveries self, Listener listener):
     if listener.kind == LOOP:
         self.loops.setdefault(listener.f, []).append(listener.args)
         return None
+    self.calling = True
     run_listener(listener)
+    self.calling = False

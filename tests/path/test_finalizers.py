@@ -73,6 +73,25 @@ def test_close_delivers_on_another_thread(
     assert broker.record_count("t") == 100
 
 
+def test_close_by_what_only_a_callback_kept_delivers(broker: EmbeddedBroker, make: Make) -> None:
+    """A callback that calls close() drops what is left; the end of its owner, right behind it, does not."""
+    producer = make(broker)
+
+    class Owner:
+        def __del__(self) -> None:
+            lingering.append(producer.send("t", b"y", on_delivery=lambda *_: None))
+            producer.close()
+
+        def told(self, *_: object) -> None:
+            pass
+
+    lingering: list[Any] = []
+    producer.send("t", b"x", on_delivery=Owner().told)
+    wait_for(lambda: not threads_of(producer), "the end of its threads", WAIT_S)
+    assert [future.succeeded() for future in lingering] == [True]
+    assert broker.record_count("t") == 2
+
+
 def test_flush_cannot_wait_and_says_so(broker: EmbeddedBroker, make: Make, on_sender: Any) -> None:
     producer = make(broker, linger_ms=60_000)
     future = producer.send("t", b"x")
