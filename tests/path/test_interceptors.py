@@ -18,7 +18,7 @@ from pykafka_fast.errors import (
     SerializationError,
 )
 from pykafka_fast.testing import EmbeddedBroker
-from tests.path.conftest import Make
+from tests.path.conftest import Make, threads_of
 from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 10.0
@@ -230,4 +230,4 @@ def test_it_may_be_any_object_with_some_of_the_methods(broker: EmbeddedBroker, m
     producer.flush(TIMEOUT_S)
     assert only.count == 5
     assert isinstance(producer, KafkaProducer)
-    assert producer._lifecycle.delivery._thread is None  # nobody wants acknowledgements
+    assert producer.config["client_id"] + "-delivery" not in threads_of(producer)  # nobody wants acknowledgements
