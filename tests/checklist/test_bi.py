@@ -54,7 +54,7 @@ def queue(stage: Stage, batches: dict[int, int]) -> None:
 
 @pytest.mark.parametrize("adaptive", [True, False])
 def test_bi01_a_choice_holds_for_a_batch(adaptive: bool) -> None:
-    """A choice stays until batch_size bytes went there; then chance makes another."""
+    """A choice stays until batch_size bytes went there; then chance makes another, which may be the same."""
     topic = accumulator(batch_size=BATCH, adaptive=adaptive).topic("t")
     topic.set_route([1] * 1000)
     for size in (100, 250, 999):
@@ -62,7 +62,6 @@ def test_bi01_a_choice_holds_for_a_batch(adaptive: bool) -> None:
         stay = -(-BATCH // size)
         first = next(n for n, (a, b) in enumerate(pairwise(placed), 1) if a != b)
         chosen = placed[first % stay :: stay]
-        assert first <= stay
         assert placed[first % stay :] == [it for it in chosen for _ in range(stay)][: len(placed) - first % stay]
         assert len(set(chosen)) > 10
 
