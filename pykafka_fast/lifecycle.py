@@ -54,11 +54,6 @@ def check_close_timeout(timeout: float | None) -> None:
         raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
 
 
-def _is_owned(lock: Any) -> bool:
-    """Whether the caller has the reentrant lock."""
-    return bool(lock._is_owned())
-
-
 def _seconds_until(deadline: float) -> float | None:
     """What is left until then, in ``time.monotonic()``; None for ever."""
     return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
@@ -105,7 +100,7 @@ class Lifecycle:
         self._send_errors: Counter[str] = Counter()
         self._flush_ns = 0
         # Of these locks a thread may find itself the holder: in a signal handler, which may call anything.
-        self._close_lock = threading.RLock()
+        self._close_lock: Any = threading.RLock()  # typed without _is_owned()
         self._closing = False
         self._orphaned = False
         self._started = False
@@ -203,14 +198,14 @@ class Lifecycle:
             self._close_elsewhere(timeout)
             return
         with self._lent():
-            nested = _is_owned(self._close_lock)
+            nested = self._close_lock._is_owned()
             try:
                 if nested or self._take_close_lock(deadline):
                     self._close_locked(deadline)
                 else:
                     self._force()  # another thread is closing, and has not finished in our time
             finally:
-                if not nested and _is_owned(self._close_lock):  # an interrupt may come just behind its taking
+                if not nested and self._close_lock._is_owned():  # an interrupt may come just behind its taking
                     self._close_lock.release()
 
     def _lent(self) -> AbstractContextManager[None]:

@@ -38,12 +38,13 @@ class QueueThread(Generic[_T]):
 
     def start(self) -> bool:
         """Start the thread, if that is still to do. False: the system, or an interpreter that is ending, has none."""
-        if not self._closed:
-            try:
-                self._thread.start()
-            except RuntimeError:
-                return False
-        return not self._closed
+        if self._closed:
+            return False
+        try:
+            self._thread.start()
+        except RuntimeError:
+            return False
+        return True
 
     def put(self, item: _T) -> bool:
         """Leave ``item`` to the thread. False: there is none, or none any more."""

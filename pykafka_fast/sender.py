@@ -253,12 +253,12 @@ class Sender:
     # The thread
 
     def _run(self) -> None:
-        if self._stopping:  # by a signal handler in the midst of the start
-            return
         if self._log_thread is not None:
             self._log_thread.adopt()
         self._accumulator.set_sender(threading.get_ident())
         try:
+            if self._stopping:  # since the start; if by a signal handler in the midst of it, all is closed already
+                return
             self._network.watch_reader(self._wire.fileno(), self._on_wire_readable)
             self._network.watch_reader(self._wakeup.fileno(), self._wakeup.clear)
             timeout = self._advance()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import pykafka_fast.lifecycle
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import BufferExhaustedError, KafkaTimeoutError, ProducerClosedError
 from pykafka_fast.testing import EmbeddedBroker
@@ -170,6 +171,26 @@ def test_close_in_a_section_that_the_sender_needs(broker: EmbeddedBroker, make: 
     thread.start()
     thread.join(WAIT_S)
     assert closed == [True]
+
+
+def test_flush_in_the_midst_of_metrics(broker: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it waits for, a callback, looks at the metrics too."""
+    producer = make(broker)
+    sample = pykafka_fast.lifecycle.sample
+    looked: list[Any] = []
+
+    def sample_that_flushes(*parts: Any) -> Any:
+        if threading.current_thread() is thread:
+            producer.send("t", b"x", on_delivery=lambda *_: looked.append(producer.metrics()))
+            producer.flush(WAIT_S)
+        return sample(*parts)
+
+    monkeypatch.setattr(pykafka_fast.lifecycle, "sample", sample_that_flushes)
+    thread = threading.Thread(target=producer.metrics, daemon=True)
+    thread.start()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    assert len(looked) == 1
 
 
 def test_send_needs_no_wait_and_is_delivered(broker: EmbeddedBroker, make: Make, on_sender: Any) -> None:

@@ -331,6 +331,15 @@ class TestThread:
         world.sender.ensure_started()
         assert not world.sender.started
 
+    def test_told_to_stop_between_its_start_and_its_first_line(self, world: World) -> None:
+        """It closes what it has all the same: who stops it has seen that it was started."""
+        world.sender._stopping = True
+        world.sender._thread.start()
+        assert world.sender._thread.join(10)
+        assert world.sender._wakeup._reader.fileno() == -1
+        assert world.sender.wait_drained(0)
+        world.sender.stop()
+
     def test_a_graceful_end(self, running: World) -> None:
         running.sender.initiate_close()
         assert not running.sender.wait_drained(0.06)
