@@ -228,7 +228,7 @@ class Lifecycle:
 
     def _take_close_lock(self, deadline: float) -> bool:
         if self.delivery.is_current():
-            return self._close_lock.acquire(blocking=False)
+            return bool(self._close_lock.acquire(blocking=False))
         while not self._close_lock.acquire(timeout=_SLICE_S):
             if time.monotonic() >= deadline:
                 return False
