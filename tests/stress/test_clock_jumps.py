@@ -69,8 +69,9 @@ def test_the_clock_is_bent(set_clock: SetClock) -> None:
 @pytest.mark.timeout(120)
 def test_nothing_expires_and_nothing_hangs(set_clock: SetClock, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
+    # Back-offs do not grow: a partition is refused oftener than it would otherwise be tried, and then nothing moves.
     options = {"linger_ms": 20, "delivery_timeout_ms": 30_000, "request_timeout_ms": 800, "retry_backoff_ms": 50,
-               "metadata_max_age_ms": 500, "connections_max_idle_ms": 5_000}  # fmt: skip
+               "retry_backoff_max_ms": 50, "metadata_max_age_ms": 500, "connections_max_idle_ms": 5_000}  # fmt: skip
     with EmbeddedBroker(topics={"t": PARTITIONS}, brokers=2) as broker:
         with SenderProcess(
             "pykafka_fast", broker.address, "t", tmp_path, options, partitions=PARTITIONS, rate=2_000, seed=seed
@@ -85,7 +86,7 @@ def test_nothing_expires_and_nothing_hangs(set_clock: SetClock, tmp_path: Path, 
         settle(audit, tmp_path)
         assert problems + audit.problems() + broker.violations == []
         assert sender.errors == {}
-        assert told > 3_000  # within those seconds, not when flush() made them go
+        assert told > 8_000  # of 12,000, within those seconds, not when flush() made them go
         now_ms = time.time() * 1000
         assert min(record.timestamp_ms for record in read) < now_ms - HOUR_MS / 2
         assert max(record.timestamp_ms for record in read) > now_ms + AHEAD_MS / 2
