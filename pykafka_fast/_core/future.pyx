@@ -11,7 +11,8 @@ import time
 from numbers import Real
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_Restore
+from cpython.object cimport PyObject, PyTypeObject, destructor
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
@@ -43,7 +44,7 @@ from pykafka_fast._core.metadata cimport (
     slot_topic,
     undecided_at,
 )
-from pykafka_fast._core.outside cimport complain, wake_loop
+from pykafka_fast._core.outside cimport complain, unraisable, wake_loop
 from pykafka_fast._core.status cimport check
 from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
 from pykafka_fast.log import get_logger
@@ -112,13 +113,6 @@ cdef class RecordFuture:
 
     def __init__(self):
         raise TypeError("futures come from send()")
-
-    def __dealloc__(self):
-        if self.slot.batch != NULL:
-            # Most futures go at once, and an earlier one of the batch has said so already.
-            if self.slot.index < 0 and pkf_batch_state(self.slot.batch) & (PKF_DONE | PKF_UNSEEN) != PKF_UNSEEN:
-                leave_unseen(self)
-            pkf_batch_unref(self.slot.batch)
 
     @property
     def is_done(self):
@@ -206,6 +200,24 @@ cdef class RecordFuture:
         return f"<RecordFuture {slot_topic(&self.slot)}-{slot_partition(&self.slot)} {state}>"
 
 
+# ---- the end of a future --------------------------------------------------------------------------------------------
+
+cdef void end_future(PyObject *future) noexcept:
+    """Instead of a __dealloc__, around which an exception would be saved and restored for every record sent."""
+    cdef pkf_slot *slot = &(<RecordFuture> future).slot
+    if slot.batch != NULL:
+        # Most futures go at once, and an earlier one of the batch has said so already.
+        if slot.index < 0 and pkf_batch_state(slot.batch) & (PKF_DONE | PKF_UNSEEN) != PKF_UNSEEN:
+            leave_unseen(slot)
+        pkf_batch_unref(slot.batch)
+        slot.batch = NULL
+    free_future(future)
+
+
+cdef destructor free_future = (<PyTypeObject *> RecordFuture).tp_dealloc
+(<PyTypeObject *> RecordFuture).tp_dealloc = end_future
+
+
 # ---- failures nobody looked at --------------------------------------------------------------------------------------
 
 cdef inline void look(RecordFuture future) noexcept:
@@ -218,21 +230,30 @@ cdef inline void no_look(RecordFuture future) noexcept:
     future.slot.index &= 0x7fffffff
 
 
-cdef object leave_unseen(RecordFuture future):
+cdef void leave_unseen(const pkf_slot *slot) noexcept:
     """The future goes and nobody has looked. Before the outcome: the wire will say it, should it be a failure."""
     cdef int32_t index
     cdef pkf_batch *batch
-    if pkf_batch_inherited(future.slot.batch):
-        return None
+    if pkf_batch_inherited(slot.batch):
+        return
     while True:
-        batch = settled_at(&future.slot, &index)
+        batch = settled_at(slot, &index)
         if not pkf_batch_leave_unseen(batch) & PKF_DONE:
-            return None
+            return
         if batch.fork_count == 0:  # else it was split in this moment
             break
-    if batch.code != 0 and slot_failed(&future.slot) and not is_finalizing():
-        tell_unseen(<uintptr_t> batch.accum or batch.refused_by, slot_topic(&future.slot), batch.code,
-                    slot_exception(&future.slot))
+    cdef PyObject *kind
+    cdef PyObject *error
+    cdef PyObject *trace
+    if batch.code != 0 and slot_failed(slot):
+        PyErr_Fetch(&kind, &error, &trace)  # a future may go while an exception is on its way
+        try:
+            if not is_finalizing():
+                tell_unseen(<uintptr_t> batch.accum or batch.refused_by, slot_topic(slot), batch.code,
+                            slot_exception(slot))
+        except BaseException as failure:
+            unraisable(failure)
+        PyErr_Restore(kind, error, trace)
 
 
 cdef object tell_unseen(uintptr_t accum, str topic, int32_t code, failure):

@@ -2,3 +2,4 @@
 
 cdef void complain() noexcept
 cdef void wake_loop(loop, list futures) noexcept
+cdef void unraisable(error) noexcept

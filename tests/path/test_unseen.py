@@ -56,6 +56,35 @@ def test_dropped_after_it_failed(broker: EmbeddedBroker, make: Make, caplog: pyt
     assert len(said(caplog)) == 1
 
 
+def test_dropped_by_an_exception(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """It is on its way when the future goes, and stays what it is, whatever the log raises."""
+    producer = make(broker)
+    broker.fail("Produce", AUTHORIZATION, times=None)
+    with pytest.raises(KeyError, match="of the caller"):
+        print([failed_record(producer), {}["of the caller"]])
+    assert len(said(caplog)) == 1
+
+
+def test_a_log_that_raises(
+    broker: EmbeddedBroker, make: Make, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Raising(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise SystemExit("of the log")
+
+    raising, told = Raising(logging.ERROR), list[Any]()
+    logger = logging.getLogger("pykafka_fast")
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_value))
+    producer = make(broker)
+    broker.fail("Produce", AUTHORIZATION, times=None)
+    logger.addHandler(raising)
+    request.addfinalizer(lambda: logger.removeHandler(raising))
+    with pytest.raises(KeyError, match="of the caller"):
+        print([failed_record(producer), {}["of the caller"]])
+    wait_for(lambda: told)
+    assert str(told) == "[SystemExit('of the log')]"
+
+
 def test_dropped_before_it_failed(broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
     """Fire and forget: nobody holds the future when the outcome is known."""
     producer = make(broker, linger_ms=60_000)
