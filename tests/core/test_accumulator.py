@@ -124,7 +124,7 @@ def test_what_is_live(stage: Stage) -> None:
     assert stage.accumulator.pending_callbacks() == 1
     began = time.monotonic()
     assert not stage.accumulator.wait_live(0.1)
-    assert 0.09 < time.monotonic() - began < 1
+    assert 0.09 < time.monotonic() - began < 5
     assert not stage.accumulator.wait_live(0)
     stats = stage.accumulator.pool_stats()
     assert stats["slabs_acquired"] == 3

@@ -43,7 +43,7 @@ def deliver(stage: Stage, times: int = 1) -> None:
 def test_nothing_to_deliver_waits_and_says_that_there_may_be_more(stage: Stage) -> None:
     began = time.monotonic()
     assert stage.deliveries.deliver(0.1)
-    assert 0.09 < time.monotonic() - began < 1
+    assert 0.09 < time.monotonic() - began < 5
 
 
 def test_in_order_and_once(stage: Stage) -> None:
@@ -137,7 +137,7 @@ def test_ends_when_closed_and_empty(stage: Stage) -> None:
     assert seen == [1]
     began = time.monotonic()
     assert not stage.deliveries.deliver(DEADLINE_S)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_close_wakes_the_thread_that_waits(stage: Stage) -> None:

@@ -119,7 +119,7 @@ def test_append_waits_for_memory_until_its_deadline_or_close() -> None:
         for wait in (0, 0.15):
             began = time.monotonic()
             assert stage.append(bytes(30_000), wait=wait) == EXHAUSTED
-            assert wait - 0.01 < time.monotonic() - began < wait + 1
+            assert wait - 0.01 < time.monotonic() - began < wait + 5
         threading.Timer(0.1, stage.accumulator.close).start()
         assert stage.append(bytes(30_000), wait=30) == CLOSED
     finally:

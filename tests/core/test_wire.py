@@ -178,7 +178,7 @@ def test_requeue_sends_it_again_after_the_delay(stage: Stage) -> None:
     began = time.monotonic()
     stage.wire.requeue(batch, delay_ms=100)
     header, _ = peer.request()
-    assert 0.09 < time.monotonic() - began < 1
+    assert 0.09 < time.monotonic() - began < 5
     batch = parked(refused(stage, peer, header, 19))
     assert batch.attempts == 1
     stage.wire.requeue(batch)

@@ -172,7 +172,7 @@ def test_the_budget_makes_send_wait_but_not_the_delivery_thread(broker: Embedded
         producer.send("t", b"x", on_delivery=lambda *_: None)
     began = time.monotonic()
     refused = producer.send("t", b"x", on_delivery=lambda *_: None)
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert 0.25 < time.monotonic() - began < 5
     assert isinstance(refused.exception, BufferExhaustedError)
     assert "callback" in str(refused.exception)
     assert producer.send("t", b"x").get(timeout=5).offset >= 0  # without one there is no need to wait

@@ -166,7 +166,7 @@ if state == "held":
 def work():
     began = time.monotonic()
     producer.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     try:
         producer.send("t", b"x")
     except ProducerClosedError:

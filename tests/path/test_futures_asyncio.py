@@ -69,7 +69,7 @@ def test_an_awaited_batch_does_not_linger(broker: EmbeddedBroker, make: Make) ->
 
     began = time.monotonic()
     run(main())
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 def test_the_loop_goes_on_meanwhile(broker: EmbeddedBroker, make: Make) -> None:

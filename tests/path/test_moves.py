@@ -104,7 +104,7 @@ def test_throttle_is_honoured(broker: EmbeddedBroker, make: Make) -> None:
     producer.send("t", b"x").get(timeout=10)
     began = time.monotonic()
     producer.send("t", b"x").get(timeout=10)
-    assert 0.25 < time.monotonic() - began < 1.0
+    assert 0.25 < time.monotonic() - began < 5
     metrics = producer.metrics()
     assert metrics is not None
     assert metrics["producer-metrics"]["throttle-time-max"] == 300
@@ -127,12 +127,12 @@ def test_a_leader_named_in_the_answer_is_used_without_asking(start_broker: Start
     broker = start_broker(brokers=2, topics={"t": 1})
     producer = make(broker, linger_ms=0, retry_backoff_ms=5_000, retry_backoff_max_ms=5_000)
     producer.send("t", b"x").get(timeout=10)
-    broker.delay("Metadata", 3000)
+    broker.delay("Metadata", 20_000)
     leader, _ = broker.leader("t", 0)
     broker.move_leader("t", 0, 3 - leader)
     began = time.monotonic()
     producer.send("t", b"x").get(timeout=10)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
 
 
 def test_a_broker_nothing_waits_for_is_dialled_no_more(

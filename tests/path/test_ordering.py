@@ -47,11 +47,11 @@ def epochs(broker: EmbeddedBroker) -> list[int]:
 def test_batches_of_a_partition_are_pipelined(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, **FAST)
     producer.send("t", b"0", partition=0).get(timeout=10)
-    broker.delay("Produce", 100)
+    broker.delay("Produce", 1000)
     began = time.monotonic()
     futures = [producer.send("t", b"%d" % i + bytes(300), partition=0) for i in range(1, 6)]
     get_all(futures)
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 3
     assert [value and value[:1] for value in values(broker)] == numbers(6)
 
 

@@ -249,19 +249,19 @@ def test_close_in_the_midst(broker: EmbeddedBroker, make: Make) -> None:
 @pytest.mark.parametrize("row_by_row", [False, True])
 def test_a_wait_in_vain_ends_the_call(broker: EmbeddedBroker, make: Make, row_by_row: bool) -> None:
     """Once: the next row would have to wait for the same."""
-    producer = make(broker, max_block_ms=300, buffer_memory=64 << 10, batch_size=16 << 10,
+    producer = make(broker, max_block_ms=1000, buffer_memory=64 << 10, batch_size=16 << 10,
                     value_serializer=bytes if row_by_row else None)
     began = time.monotonic()
     with pytest.raises(KafkaTimeoutError, match="missing") as raised:
         producer.send_many("missing", V)
-    assert time.monotonic() - began < 3 * 0.3
+    assert time.monotonic() - began < 3 * 1
     assert (raised.value.row, raised.value.taken) == (0, None)
     producer.send("t", b"known").get(TIMEOUT_S)
     broker.hold("Produce")
     began = time.monotonic()
     with pytest.raises(BufferExhaustedError) as exhausted:
         producer.send_many("t", [bytes(8000)] * 100, partition=0)
-    assert time.monotonic() - began < 3 * 0.3
+    assert time.monotonic() - began < 3 * 1
     broker.release()
     assert len(exhausted.value.taken.get(TIMEOUT_S)) == exhausted.value.row
 

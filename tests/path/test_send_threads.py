@@ -139,7 +139,7 @@ def test_send_in_a_callback(way: str, start_broker: StartBroker, make: Make) -> 
 
 def test_get_and_flush_in_a_callback(broker: EmbeddedBroker, make: Make) -> None:
     """They wait for outcomes, not for the callbacks that only their own thread can run."""
-    producer = make(broker, linger_ms=1000)
+    producer = make(broker, linger_ms=20_000)
     producer.partitions_for("t")
     seen: list[Any] = []
 
@@ -154,7 +154,7 @@ def test_get_and_flush_in_a_callback(broker: EmbeddedBroker, make: Make) -> None
     producer.send("t", b"outer", partition=1, on_delivery=callback).get(TIMEOUT_S)
     producer.flush(TIMEOUT_S)
     assert seen == [2, 1, "inner"]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 # ---- in an interceptor ---------------------------------------------------------------------------------------------
@@ -265,8 +265,8 @@ def test_close_wakes_those_who_wait(way: str, broker: EmbeddedBroker, make: Make
     began = time.monotonic()
     producer.close(timeout=0)
     for thread in threads:
-        thread.join(5)
-    assert time.monotonic() - began < 3
+        thread.join(10)
+    assert time.monotonic() - began < 10
     assert [type(error) for error in outcomes] == [ProducerClosedError] * 3
 
 

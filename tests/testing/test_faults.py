@@ -111,16 +111,16 @@ def test_record_errors(broker: EmbeddedBroker, wire: Wire) -> None:
 
 
 def test_delay_is_one_way_long(broker: EmbeddedBroker, wire: Wire) -> None:
-    broker.delay("Produce", 400)
+    broker.delay("Produce", 1000)
     start = time.monotonic()
     wire.send(ONE * 4)
     for _ in range(4):
         wire.receive()
-    assert 0.4 <= time.monotonic() - start < 1.2
+    assert 1 <= time.monotonic() - start < 3
     broker.delay("Produce", 0)
     start = time.monotonic()
     errors_of(wire)
-    assert time.monotonic() - start < 0.4
+    assert time.monotonic() - start < 0.9
 
 
 def test_throttle(broker: EmbeddedBroker, wire: Wire) -> None:
