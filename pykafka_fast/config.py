@@ -203,7 +203,7 @@ def _check_sizes(values: dict[str, Any], given: Mapping[str, Any]) -> None:
         raise KafkaConfigurationError(
             f"buffer_memory={memory} cannot hold one batch of batch_size={batch}; it should hold many")
     if "batch_max_size" not in given:
-        values["batch_max_size"] = max(batch, min(values["batch_max_size"], request, memory))
+        values["batch_max_size"] = max(batch, min(values["batch_max_size"], request, memory)) if batch else 0
         return
     for name, right in (("max_request_size", request), ("buffer_memory", memory)):
         if values["batch_max_size"] > right:

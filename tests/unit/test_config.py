@@ -257,6 +257,7 @@ def test_sizes_must_fit_into_each_other() -> None:
 
 def test_a_defaulted_batch_max_size_fits_by_itself() -> None:
     assert resolve({"batch_size": 500000}).batch_max_size == 500000
+    assert resolve({"batch_size": 0}).batch_max_size == 0  # one record per batch
     assert resolve({"max_request_size": 100000}).batch_max_size == 100000
     assert resolve({"buffer_memory": 65536}).batch_max_size == 65536
     small = resolve({"max_request_size": 1000})
