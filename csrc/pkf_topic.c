@@ -305,13 +305,15 @@ int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_s
     return index;
 }
 
-bool pkf_topic_is_open(pkf_topic *topic, int32_t index) {
+bool pkf_topic_has_room(pkf_topic *topic, int32_t index, uint64_t bound) {
     pkf_partition *partition = pkf_topic_partition(topic, index);
     if (partition == NULL) return false;
+    uint64_t limit = atomic_load(&topic->fill_limit);
     pthread_mutex_lock(&partition->lock);
-    bool open = partition->tail && !partition->tail->closed;
+    const pkf_batch *tail = partition->tail;
+    bool room = tail && !tail->closed && tail->used + bound - PKF_BATCH_HEADER <= limit;
     pthread_mutex_unlock(&partition->lock);
-    return open;
+    return room;
 }
 
 bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from) {

@@ -62,8 +62,9 @@ int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_s
 // counted here, and it moves on after batch_size bytes although the open batch is not closed.
 int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size);
 
-// Whether a record would join a batch there, rather than begin one. By the time it is appended that may have changed.
-bool pkf_topic_is_open(pkf_topic *topic, int32_t index);
+// Whether a record of this pkf_record_upper_bound() would join a batch there, rather than begin one. By the time it is
+// appended that may have changed.
+bool pkf_topic_has_room(pkf_topic *topic, int32_t index, uint64_t bound);
 
 // Whether a keyless record is placed by the sticky choice (and append must follow it when it moves).
 bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key);

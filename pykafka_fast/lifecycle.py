@@ -99,6 +99,7 @@ class Lifecycle:
         self._metrics_lock = threading.RLock()
         self._send_errors: Counter[str] = Counter()
         self._flush_ns = 0
+        self._metadata_wait_ns = 0
         # Of these locks a thread may find itself the holder: in a signal handler, which may call anything.
         self._close_lock: Any = threading.RLock()  # typed without _is_owned()
         self._closing = False
@@ -139,7 +140,10 @@ class Lifecycle:
                 raise ProducerForkedError("the process was forked while this call waited for metadata")
             check()
 
+        began_ns = time.monotonic_ns()
         self.metadata.wait_for_topic(topic, partition, int(deadline * 1e9), go_on)
+        with self._metrics_lock:
+            self._metadata_wait_ns += time.monotonic_ns() - began_ns
 
     def may_wait(self) -> bool:
         """False on the thread that would have to end the wait: garbage may be collected there, and have finalizers."""
@@ -150,15 +154,15 @@ class Lifecycle:
         return self._sender.bootstrap_connected()
 
     def count_send_error(self, topic: str) -> None:
-        """One more send() failed before anything was appended."""
+        """One more send() failed before anything was appended. Of topics that were never there, all as one."""
         with self._metrics_lock:
-            self._send_errors[topic] += 1
+            self._send_errors["" if self.accumulator.known_topic(topic) is None else topic] += 1
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics of the current window."""
         with self._metrics_lock:
             now = sample(self.accumulator, self._wire, self.metadata, self._send_errors)
-            now["flush_ns"] = self._flush_ns
+            now |= {"flush_ns": self._flush_ns, "metadata_wait_ns": self._metadata_wait_ns}
             return self._metrics.metrics(now)
 
     def flush(self, timeout: float | None) -> bool:

@@ -107,6 +107,7 @@ class CounterSample(TypedDict, total=False):
     buffer_exhausted: int
     buffer_wait_ns: int
     flush_ns: int  # spent in flush(), all threads together
+    metadata_wait_ns: int  # spent by sends that waited for metadata, and got it
     metadata_age_s: float
     per_topic: Mapping[str, TopicCounters]
     per_node: Mapping[int, NodeCounters]
@@ -213,6 +214,7 @@ def _producer_metrics(span: _Span) -> dict[str, float]:
         "bufferpool-wait-ratio": span.rate("buffer_wait_ns") / 1e9,
         "bufferpool-wait-time-ns-total": span.total("buffer_wait_ns"),
         "flush-time-ns-total": span.total("flush_ns"),
+        "metadata-wait-time-ns-total": span.total("metadata_wait_ns"),
     }
     return metrics
 

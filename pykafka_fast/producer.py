@@ -180,11 +180,14 @@ class KafkaProducer(ProducerBase):
             self._check_usable()
             # 1. Wait for the topic's metadata, and for the partition if one is named.
             handle = self._wait_for_partition(record.topic, partition, deadline)
+            cluster = None if self._partition is None else self._wait_for_cluster(record.topic, deadline)
+            began = time.monotonic()
             # 2. Serialize key and value; serializers may add headers.
             key, value = (record.key, record.value) if serialized else self._serialize(record)
             # 3. Choose a partition: the record's, the user's partitioner's, or None for one of the built-in ones.
-            partition = self._choose_partition(record, key, value, handle, chosen)
+            partition = self._choose_partition(record, key, value, handle, chosen, cluster)
             record.freeze()
+            deadline += time.monotonic() - began  # what the user's own code takes is not waiting
             # 4. Its size against max_request_size and buffer_memory: checked by the append, before anything else.
             # 5. Put callback and interceptors together.
             notify = on_delivery is not None or self._interceptors.acknowledges
@@ -200,18 +203,23 @@ class KafkaProducer(ProducerBase):
     def _check_usable(self) -> None:
         if self._closed:
             raise ProducerClosedError("the producer is closed")
-        fatal = self._lifecycle.fatal
-        if fatal is not None:
+        if (fatal := self._lifecycle.fatal) is not None:
             raise fatal
 
     def _wait_for_partition(self, topic: str, partition: int | None, deadline: float) -> Topic:
         check_topic(topic)
         topic = str.__str__(topic)
-        handle = self._lifecycle.accumulator.topic(topic)
-        if handle.partition_count > (partition or 0):
+        handle = self._lifecycle.accumulator.known_topic(topic)
+        if handle is not None and handle.partition_count > (partition or 0):
             return handle
         self._lifecycle.wait_for_topic(topic, partition, deadline, self._check_usable)
-        return handle
+        return self._lifecycle.accumulator.topic(topic)
+
+    def _wait_for_cluster(self, topic: str, deadline: float) -> ClusterSnapshot:
+        """What a partitioner of the user's is shown: one answer, in which the topic is."""
+        while (cluster := self._lifecycle.metadata.snapshot).topic(topic) is None:
+            self._lifecycle.wait_for_topic(topic, None, deadline, self._check_usable)
+        return cluster
 
     def _serialize(self, record: ProducerRecord) -> tuple[Any, Any]:
         key, value = record.key, record.value
@@ -221,20 +229,20 @@ class KafkaProducer(ProducerBase):
             value = self._value_serializer(record.topic, record.headers, value)
         return key, value
 
-    def _choose_partition(self, record: ProducerRecord, key: Any, value: Any, handle: Topic, chosen: int) -> int | None:
+    def _choose_partition(self, record: ProducerRecord, key: Any, value: Any, handle: Topic, chosen: int,
+                          cluster: ClusterSnapshot | None) -> int | None:
         if record.partition is not None:
             return record.partition
-        if self._partition is None:
+        if self._partition is None or cluster is None:
             return None if chosen < 0 else chosen
-        cluster = self._lifecycle.metadata.snapshot
-        partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
-        if (self._on_new_batch is not None and key is None and partition < handle.partition_count
-                and not handle.is_open(partition)):  # KIP-480
-            self._on_new_batch(record.topic, cluster, partition)
-            partition = self._partition(record.topic, record.key, key, record.value, value, cluster)
-        if partition >= handle.partition_count:
-            raise ValueError(f"the partitioner chose partition {partition} of topic {record.topic!r}, which has "
-                             f"{handle.partition_count}")
+        topic, count = record.topic, len(cluster.partitions_for_topic(record.topic) or ())
+        partition = self._partition(topic, record.key, key, record.value, value, cluster)
+        if (self._on_new_batch is not None and key is None and partition < count
+                and not handle.has_room(partition, value, record.headers)):  # KIP-480
+            self._on_new_batch(topic, cluster, partition)
+            partition = self._partition(topic, record.key, key, record.value, value, cluster)
+        if partition >= count:
+            raise ValueError(f"the partitioner chose partition {partition} of topic {topic!r}, which has {count}")
         return partition
 
     def _place(self, topic: str, partition: int | None, handle: Topic, key: Any, value: Any, deadline: float) -> int:

@@ -23,6 +23,8 @@ class Accumulator:
     ) -> None: ...
     def topic(self, name: str) -> Topic:
         """The handle of a topic, made on first use."""
+    def known_topic(self, name: str) -> Topic | None:
+        """The handle of a topic, None if nobody has made it."""
     def topics(self) -> list[str]: ...
     def set_sender(self, ident: int) -> None:
         """The sender's thread, 0 when there is none: on it get() does not wait."""
@@ -62,7 +64,7 @@ class Topic:
 
         Raises TypeError for a key or value that could not be appended.
         """
-    def is_open(self, partition: int) -> bool:
+    def has_room(self, partition: int, value: object, headers: Sequence[object]) -> bool:
         """Whether a record would join a batch there, rather than begin one."""
     def set_batch_ceiling(self, size: int) -> None:
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

@@ -37,23 +37,24 @@ from pykafka_fast._core.csrc cimport (
     pkf_listener,
     pkf_pool_get_stats,
     pkf_pool_stats,
+    pkf_record_upper_bound,
     pkf_span,
     pkf_topic_forget,
-    pkf_span,
+    pkf_topic_has_room,
     pkf_topic_new,
-    pkf_topic_is_open,
     pkf_topic_place,
     pkf_topic_set_ceiling,
     pkf_topic_set_codec,
     pkf_topic_set_route,
 )
-from pykafka_fast._core.gather cimport Gathered, gather_bytes, let_go
+from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
 from pykafka_fast._core.status cimport check
 from pykafka_fast.errors import ProducerForkedError
 
 PARTITIONERS = ("sticky", "round_robin", "random")  # in the order of pkf_partitioner
 
 cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
+cdef Py_ssize_t MOST_SAID = 10_000  # then it begins anew: whoever sends may make up names of topics
 
 
 # What was said of failures nobody looked at, as (topic, code), by the address of the accumulator; 0: of closed ones.
@@ -67,6 +68,8 @@ cdef bint is_news(uintptr_t accum, str topic, int code) except -1:
         known = said[0]
     if (topic, code) in known:
         return False
+    if len(known) >= MOST_SAID:
+        known.clear()
     known.add((topic, code))
     return True
 
@@ -125,6 +128,10 @@ cdef class Accumulator:
                 pkf_topic_set_codec(new.c, codec, level)
                 self.by_name[name] = found = new
         return found
+
+    def known_topic(self, str name not None):
+        """The handle of a topic, None if nobody has made it."""
+        return self.by_name.get(name)
 
     def topics(self):
         """Names of the topics with a handle."""
@@ -357,12 +364,25 @@ cdef class Topic:
         finally:
             let_go(&g)
 
-    def is_open(self, int32_t partition):
-        """Whether a record would join a batch there, rather than begin one."""
-        cdef bint is_open
+    def has_room(self, int32_t partition, value, headers):
+        """Whether a record without a key would join a batch there, rather than begin one."""
+        cdef Gathered g
+        cdef uint64_t size
+        cdef bint has_room
+        g.headers = NULL
+        g.key_viewed = g.value_viewed = False
+        g.append.key.base = NULL
+        g.append.header_count = 0
+        try:
+            gather_bytes(value, "value", &g.append.value, &g.value_view, &g.value_viewed)
+            pairs = pairs_of(headers)
+            gather_headers(pairs, &g)
+            size = pkf_record_upper_bound(&g.append.key, &g.append.value, g.headers, g.append.header_count)
+        finally:
+            let_go(&g)
         with nogil:  # it waits for the partition's lock
-            is_open = pkf_topic_is_open(self.c, partition)
-        return is_open
+            has_room = pkf_topic_has_room(self.c, partition, size)
+        return has_room
 
     def set_batch_ceiling(self, size):
         """Bytes a batch of this topic may have: lowered after MESSAGE_TOO_LARGE."""

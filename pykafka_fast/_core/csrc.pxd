@@ -288,7 +288,7 @@ cdef extern from "pkf_topic.h" nogil:
     void pkf_topic_forget(pkf_topic *topic) noexcept
     int32_t pkf_topic_approach(pkf_topic *topic, const pkf_span *key, size_t value_size) noexcept
     int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size) noexcept
-    bint pkf_topic_is_open(pkf_topic *topic, int32_t index) noexcept
+    bint pkf_topic_has_room(pkf_topic *topic, int32_t index, uint64_t bound) noexcept
     void pkf_topic_set_ceiling(pkf_topic *topic, uint32_t size) noexcept
     void pkf_topic_set_codec(pkf_topic *topic, pkf_codec codec, int32_t level) noexcept
 

@@ -301,6 +301,24 @@ def test_kp31_the_time_in_flush_adds_up(broker: EmbeddedBroker, make: Make) -> N
     assert all(after - before >= 95e6 for before, after in pairwise(seen)), seen
 
 
+def test_kp31_the_time_that_sends_wait_for_metadata_adds_up(broker: EmbeddedBroker, make: Make) -> None:
+    """metadata-wait-time-ns-total grows by what a send() had to wait, and no more once the topic is known."""
+    producer = make(broker)
+
+    def total() -> float:
+        metrics = producer.metrics()
+        assert metrics is not None
+        return metrics["producer-metrics"]["metadata-wait-time-ns-total"]
+
+    broker.delay("Metadata", 100)
+    assert total() == 0
+    producer.send("t", b"v")
+    first = total()
+    assert first >= 95e6
+    producer.send("t", b"v").get(WAIT_S)
+    assert total() == first
+
+
 def test_kp32_the_recording_level(make: Make) -> None:
     """The recording level is INFO; all metrics are recorded at it, so that another is refused rather than ignored."""
     assert make("localhost").config["metrics_recording_level"] == "INFO"

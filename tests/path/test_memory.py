@@ -58,6 +58,27 @@ def test_exhausted_after_max_block_ms_and_counted(broker: EmbeddedBroker, make: 
     check_balance(producer)
 
 
+@pytest.mark.parametrize("way", ["fast", "partition", "headers"])
+def test_what_serializers_take_is_not_waiting(broker: EmbeddedBroker, make: Make, way: str) -> None:
+    """Memory comes back when max_block_ms has long passed, all of it in the serializer."""
+
+    def serialize(value: bytes) -> bytes:
+        if value.startswith(b"slow"):
+            time.sleep(0.5)
+        return value
+
+    serializer = (lambda topic, headers, value: serialize(value)) if way == "headers" else serialize
+    producer = make(broker, buffer_memory=64 * KB, max_block_ms=400, linger_ms=0, value_serializer=serializer)
+    producer.send("t", b"x").get(timeout=10)
+    broker.hold("Produce")
+    fill(producer)
+    timer = threading.Timer(0.6, broker.release)
+    timer.start()
+    slow = producer.send("t", b"slow" + bytes(8000), partition=0 if way == "partition" else None)
+    assert slow.get(timeout=10).offset >= 0
+    timer.join()
+
+
 def test_max_block_ms_0_does_not_wait(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, buffer_memory=64 * KB, linger_ms=0, max_block_ms=0)
     while (first := producer.send("t", b"x")).failed():  # there is no waiting for metadata either

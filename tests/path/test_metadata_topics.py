@@ -52,6 +52,19 @@ def test_a_partition_that_is_only_just_there(start_broker: StartBroker, make: Ma
     assert producer.send("t", b"v", partition=2).get(TIMEOUT_S).partition == 2
 
 
+def test_names_that_never_were_leave_nothing(start_broker: StartBroker, make: Make) -> None:
+    """Whoever sends may make them up without end."""
+    producer = make(start_broker(topics={"t": 1}), max_block_ms=0, allow_auto_create_topics=False)
+    while producer.send("t", b"v").failed():
+        time.sleep(0.01)
+    for n in range(1000):
+        assert isinstance(producer.send(f"none-{n}", b"v").exception, KafkaTimeoutError)
+    assert producer._lifecycle.accumulator.topics() == ["t"]
+    metrics = producer.metrics()
+    assert [group for group in metrics if "none" in group] == []
+    assert metrics["producer-metrics"]["record-error-total"] >= 1000
+
+
 @pytest.mark.parametrize("idempotent", [True, False])
 def test_deleted_and_created_again(idempotent: bool, start_broker: StartBroker, make: Make) -> None:
     """The new topic has another id and another number of partitions; its leader knows nothing of us."""

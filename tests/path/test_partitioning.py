@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
@@ -16,6 +17,7 @@ from kafka.partitioner.default import murmur2 as kafka_python_murmur2
 from pykafka_fast import KafkaProducer, Partitioner
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker, check_balance
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 10.0
 HASHED: list[tuple[bytes, int]] = [  # with 100 partitions, by the specification's table
@@ -80,6 +82,66 @@ def test_kafka_pythons_sticky_one_is_told_of_new_batches(start_broker: StartBrok
     assert len(visited) == 8
     first, second = (producer.send("t", b"v", key=b"key").topic_partition[1] for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("headers", [None, [("h", bytes(500))]])
+def test_of_each_new_batch_while_nothing_leaves(headers: Any, start_broker: StartBroker, make: Make) -> None:
+    """A batch without room for the record is as good as closed."""
+
+    class Counting(StickyPartitioner):  # type: ignore[misc]  # it has no types
+        told = 0
+
+        def on_new_batch(self, topic: str, cluster: Any, partition: int) -> None:
+            self.told += 1
+            super().on_new_batch(topic, cluster, partition)
+
+    broker, sticky = start_broker(topics={"t": 8}), Counting()
+    producer = make(broker, partitioner=sticky, batch_size=16_384, batch_max_size=16_384, linger_ms=60_000)
+    producer.partitions_for("t")
+    broker.hold("Produce")
+    futures = [producer.send("t", bytes(1000 if headers is None else 500), headers=headers) for _ in range(800)]
+    broker.release()
+    producer.flush(TIMEOUT_S)
+    assert 800 // 16 <= len(broker.batches("t")) == sticky.told < 800 // 14
+    assert all(broker.record_count("t", partition) > 0 for partition in range(8))
+    assert len({future.get(0).partition for future in futures}) == 8
+
+
+def test_it_is_shown_the_topic_that_was_waited_for(start_broker: StartBroker, make: Make) -> None:
+    """Though metadata has lost it while the serializer was at work."""
+    broker = start_broker(topics={"t": 4})
+
+    def serialize(value: bytes) -> bytes:
+        if value == b"second":
+            broker.fail("Metadata", 3, topic="t", times=1)
+            wait_for(lambda: producer._lifecycle.metadata.snapshot.topic("t") is None, "the topic's end", TIMEOUT_S)
+        return value
+
+    def choose(key: Any, every: list[int], available: list[int]) -> int:
+        return max(every)
+
+    producer = make(broker, value_serializer=serialize, partitioner=choose, metadata_max_age_ms=100)
+    for value in (b"first", b"second"):
+        assert producer.send("t", value).get(TIMEOUT_S).partition == 3
+
+
+def test_a_partition_that_only_the_partitioner_knows_yet(start_broker: StartBroker, make: Make) -> None:
+    """The snapshot is there before the accumulator knows of it: the record waits for that, too."""
+    broker = start_broker(topics={"t": 1})
+    producer = make(broker, partitioner=lambda key, every, available: max(every), metadata_max_age_ms=50)
+    assert producer.send("t", b"v").get(TIMEOUT_S).partition == 0
+    metadata = producer._lifecycle.metadata
+    publish = metadata._publish
+
+    def publish_late(changes: Any) -> None:
+        time.sleep(0.05)
+        publish(changes)
+
+    metadata._publish = publish_late
+    broker.add_partitions("t", 5)
+    deadline = time.monotonic() + TIMEOUT_S
+    while producer.send("t", b"v").topic_partition[1] != 4:
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("chosen", [8, 2**31, 2**70])
