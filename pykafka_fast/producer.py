@@ -235,7 +235,7 @@ class KafkaProducer(ProducerBase):
             return record.partition
         if self._partition is None or cluster is None:
             return None if chosen < 0 else chosen
-        topic, count = record.topic, len(cluster.partitions_for_topic(record.topic) or ())
+        topic, count = record.topic, cluster.partition_count(record.topic)
         partition = self._partition(topic, record.key, key, record.value, value, cluster)
         if (self._on_new_batch is not None and key is None and partition < count
                 and not handle.has_room(partition, value, record.headers)):  # KIP-480
