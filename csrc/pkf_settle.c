@@ -370,14 +370,16 @@ static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch
         pkf_wire_resolve(wire, batch, 0, NULL, false);
         break;
     case PKF_COMMAND_SPLIT:
+        batch->maybe_written = false; // an earlier try had the bytes that were refused now
         if (pkf_wire_split(wire, batch, (uint32_t)command->size) == PKF_OK) break;
-        pkf_wire_resolve(wire, batch, command->code, command->text, batch->maybe_written);
+        pkf_wire_resolve(wire, batch, command->code, command->text, false);
         break;
     default:
         batch->record_errors = command->record_errors;
         batch->record_error_count = command->record_error_count;
         command->record_errors = NULL;
         command->record_error_count = 0;
+        batch->maybe_written = command->in_doubt;
         pkf_wire_resolve(wire, batch, command->code, command->text, command->in_doubt);
     }
 }

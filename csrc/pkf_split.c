@@ -148,7 +148,6 @@ static void take_place(pkf_wire *wire, pkf_batch *old, pieces *made) {
         if (old->sequence >= 0)
             batch->sequence = (int32_t)(((int64_t)old->sequence + made->items[i].first) & INT32_MAX);
         batch->listed = true;
-        batch->maybe_written = old->maybe_written;
         *link = batch;
         link = &batch->unresolved_next;
         before = batch;

@@ -34,7 +34,7 @@ ITEMS: Items = {
     28: "test_kp28_headers_are_fixed_once_sent",
     29: "test_kp29_close_again_and_for_a_negative_time",
     30: "test_kp30_flush_returns_when_all_is_done",
-    31: "test_kp31_the_time_in_flush_adds_up",
+    31: ("test_kp31_the_time_in_flush_adds_up", "test_kp31_the_time_that_sends_wait_for_metadata_adds_up"),
     32: "test_kp32_the_recording_level",
     33: "test_kp33_a_record_that_is_too_large",
     34: "test_kp34_partitions_of_no_topic",

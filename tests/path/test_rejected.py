@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
+
 from pykafka_fast import errors
 from pykafka_fast.errors import BatchRejectedError, InvalidRecordError, MessageSizeTooLargeError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
+
+When = Literal["before_append", "after_append"]
 
 
 def values(broker: EmbeddedBroker, topic: str = "t") -> list[list[bytes | None]]:
@@ -62,6 +68,23 @@ class TestTooLarge:
         assert isinstance(futures[5].exception, MessageSizeTooLargeError)
         assert broker.record_count("t") == 9
         assert producer.send("t", b"x").get(timeout=10).offset == 9
+
+    @pytest.mark.parametrize("batch_size", [100_000, 1_000])
+    @pytest.mark.parametrize("when", ["before_append", "after_append"])
+    def test_after_a_lost_connection(self, when: When, batch_size: int, start_broker: StartBroker, make: Make) -> None:
+        """What may have been written is refused now, so it was not: nothing behind it needs to fail."""
+        broker = start_broker(topics={"t": 1}, max_message_bytes=20_000)
+        producer = make(broker, linger_ms=60_000 if batch_size > 1_000 else 0, batch_size=batch_size)
+        producer.partitions_for("t")
+        broker.hold("Produce")
+        broker.cut(when=when, api="Produce")
+        futures = [producer.send("t", bytes(30_000))] + [producer.send("t", bytes(200)) for _ in range(100)]
+        broker.release()
+        producer.flush(timeout=20)
+        assert isinstance(futures[0].exception, MessageSizeTooLargeError)
+        assert not futures[0].exception.in_doubt
+        assert [future.exception for future in futures[1:]] == [None] * 100
+        assert broker.record_count("t") == 100
 
     def test_listeners_and_waiters_follow(self, start_broker: StartBroker, make: Make) -> None:
         broker = start_broker(topics={"t": 1}, max_message_bytes=1000)
