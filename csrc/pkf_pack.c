@@ -52,8 +52,8 @@ static void adopt(pkf_wire *wire, pkf_batch *batch) {
     pkf_partition *partition = batch->partition;
     uint32_t raw = batch->used - PKF_BATCH_HEADER;
     batch->packing = PKF_PACKED;
-    if (pkf_batch_state(batch) & PKF_DONE) return;
     pkf_count(&wire->counters.packing_ns, (uint64_t)batch->packing_ns);
+    if (pkf_batch_state(batch) & PKF_DONE) return;
     if (batch->packed_size) {
         batch->codec = partition->topic->codec;
         batch->raw_size = raw;

@@ -24,6 +24,8 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) {
     wire->producer_epoch = -1;
     wire->crc32c = pkf_crc32c_select(NULL);
     pkf_pace_init(&wire->pace, config->pace_ns);
+    pthread_mutex_init(&wire->end_lock, NULL);
+    pkf_cond_init(&wire->end_cond);
     pthread_mutex_init(&wire->nodes_lock, NULL);
     pkf_workers_init(&wire->workers, accum);
     pkf_accum_ref(accum);
@@ -52,6 +54,8 @@ void pkf_wire_free(pkf_wire *wire) {
     pkf_codec_state_free(wire->codecs);
     pkf_accum_unref(wire->accum);
     pthread_mutex_destroy(&wire->nodes_lock);
+    pthread_mutex_destroy(&wire->end_lock);
+    pthread_cond_destroy(&wire->end_cond);
     free(wire->trouble);
     free(wire->nodes);
     free(wire->polls);
@@ -286,6 +290,10 @@ static void *run(void *arg) {
     pkf_wire *wire = arg;
     while (!wire->stop) round_once(wire);
     end_all(wire);
+    pthread_mutex_lock(&wire->end_lock);
+    wire->ended = true;
+    pthread_cond_broadcast(&wire->end_cond);
+    pthread_mutex_unlock(&wire->end_lock);
     return NULL;
 }
 
@@ -311,9 +319,17 @@ pkf_status pkf_wire_start(pkf_wire *wire) {
     return failed ? PKF_E_SYSTEM : PKF_OK;
 }
 
-void pkf_wire_join(pkf_wire *wire) {
-    if (wire->running) pthread_join(wire->thread, NULL);
-    wire->running = false;
+pkf_status pkf_wire_join(pkf_wire *wire, int64_t slice_ns) {
+    struct timespec at = pkf_cond_deadline(slice_ns);
+    int timed_out = 0;
+    pthread_mutex_lock(&wire->end_lock);
+    while (wire->running && !wire->ended && !timed_out)
+        timed_out = pthread_cond_timedwait(&wire->end_cond, &wire->end_lock, &at);
+    bool over = !wire->running || wire->ended, mine = wire->running && wire->ended;
+    if (mine) wire->running = false;
+    pthread_mutex_unlock(&wire->end_lock);
+    if (mine) pthread_join(wire->thread, NULL);
+    return over ? PKF_OK : PKF_E_TIMEOUT;
 }
 
 static void copy_node(pkf_node *node, pkf_node_report *report) {

@@ -75,7 +75,9 @@ typedef struct pkf_wire {
     pkf_crc32c_fn crc32c;
     pkf_workers workers;
     pthread_t thread;
-    bool running;
+    bool running, ended;
+    pthread_mutex_t end_lock; // for `ended` and the end of `running`
+    pthread_cond_t end_cond;
 
     pthread_mutex_t nodes_lock; // held to change the table below and, elsewhere, to read it
     pkf_node **nodes;
@@ -101,8 +103,9 @@ typedef struct pkf_wire {
 // A wire over the accumulator; takes a reference to it. NULL when out of memory or descriptors.
 pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config);
 PKF_MUST_USE pkf_status pkf_wire_start(pkf_wire *wire); // starts the thread, all signals blocked in it
-void pkf_wire_join(pkf_wire *wire);                     // after STOP. Never with the GIL
-void pkf_wire_free(pkf_wire *wire);                     // not running. Closes the accumulator; what is left in it fails
+// After STOP. OK, or E_TIMEOUT: a worker still has a batch in hand, because no codec can be interrupted. Never with the GIL.
+PKF_MUST_USE pkf_status pkf_wire_join(pkf_wire *wire, int64_t slice_ns);
+void pkf_wire_free(pkf_wire *wire); // not running. Closes the accumulator; what is left in it fails
 
 // Takes the command over and wakes the thread. Any thread.
 void pkf_wire_command(pkf_wire *wire, pkf_command *command);

@@ -359,8 +359,8 @@ class KafkaProducer(ProducerBase):
         Args:
             timeout: seconds; None waits for every record (``delivery_timeout_ms`` bounds that); 0 drops them at once.
                 In a callback it counts as 0, because the callback's own thread cannot be waited for. What a codec is
-                compressing at that moment is waited for in any case. By a finalizer on a thread of the producer's own
-                it is left to another thread, and not waited for.
+                compressing then is waited for half a second; its thread, and memory, go when it is done. By a
+                finalizer on a thread of the producer's own it is left to another thread, and not waited for.
 
         Raises:
             TypeError: not a number.

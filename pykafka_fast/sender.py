@@ -43,6 +43,7 @@ __all__ = ["Sender"]
 _logger = get_logger(__name__)
 
 _WAIT_SLICE_S = 0.05
+_CODEC_S = 0.5  # what the end waits for batches that are being compressed, though their records have failed
 _WAIT_MAX_S = 3600.0  # selectors take 24 days at most
 _E_CLOSED = -5  # pkf_status: the wire closed the connection of its own accord
 
@@ -98,6 +99,7 @@ class Sender:
             self._network, self._brokers, self.metadata, self._identity,
             allow_auto_create_topics=config.allow_auto_create_topics, publish=self._routes.publish,
             on_metadata=self._on_metadata, on_verdict=self._on_verdict)
+        self._client_id = config.client_id
         self._thread = OwnThread(f"{config.client_id}-sender", self._run)
         self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
         self._stopping, self._drained = False, Latch()
@@ -228,7 +230,10 @@ class Sender:
         self.metadata.close()
 
     def stop(self) -> None:
-        """End both threads and close all connections. Everything must be done: ``wait_drained`` or ``force`` before."""
+        """End both threads and close all connections. Everything must be done: ``wait_drained`` or ``force`` before.
+
+        A codec cannot be interrupted: if a worker has a batch for longer than ``_CODEC_S``, the wire ends after that.
+        """
         with self._start_lock:
             self._stopping = True
             started = self.started
@@ -238,7 +243,12 @@ class Sender:
             self._thread.join(None)
         else:
             self._close_all()
-        self._wire.stop()
+        deadline = time.monotonic() + _CODEC_S
+        while not self._wire.stop(_WAIT_SLICE_S):
+            if time.monotonic() >= deadline:
+                with suppress(RuntimeError):  # the interpreter is ending, and all threads with it
+                    threading.Thread(target=self._wire.stop, name=f"{self._client_id}-end", daemon=True).start()
+                return
 
     def abandon(self) -> None:
         """In a forked child: close our copies of the parent's descriptors and leave the rest alone."""

@@ -437,7 +437,7 @@ cdef extern from "pkf_round.h" nogil:
         pkf_wire_counters counters
     pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) noexcept
     pkf_status pkf_wire_start(pkf_wire *wire) noexcept
-    void pkf_wire_join(pkf_wire *wire) noexcept
+    pkf_status pkf_wire_join(pkf_wire *wire, int64_t slice_ns) noexcept
     void pkf_wire_free(pkf_wire *wire) noexcept
     void pkf_wire_command(pkf_wire *wire, pkf_command *command) noexcept
     pkf_status pkf_wire_report_node(pkf_wire *wire, int32_t index, pkf_node_report *report) noexcept

@@ -145,8 +145,8 @@ class Wire:
         """Send what is left, then report DRAINED. Appends are refused from now on."""
     def abort(self, code: int, text: str) -> None:
         """Fail everything that is not done and close the connections."""
-    def stop(self) -> None:
-        """End the thread and wait for it. Everything must be done (abort does that)."""
+    def stop(self, timeout: float = 1e6) -> bool:
+        """End the thread; whether it has within so many seconds. Everything must be done (abort does that)."""
     def orphan(self) -> None:
         """In a forked child: close our copies of the descriptors and leave all else to the parent."""
     def kick(self) -> None:

@@ -361,14 +361,14 @@ cdef class Wire:
         command.text = copied(text)
         pkf_wire_command(self.c, command)
 
-    def stop(self):
-        """End the thread and wait for it. Everything must be done (abort does that)."""
+    def stop(self, double timeout=1e6):
+        """End the thread; whether it has within so many seconds. Everything must be done (abort does that)."""
         if not self.started or self.stopped or self.accumulator.c.forked:
-            return
+            return True
         pkf_wire_command(self.c, new_command(PKF_COMMAND_STOP))
         with nogil:
-            pkf_wire_join(self.c)
-        self.stopped = True
+            self.stopped = not pkf_wire_join(self.c, <long long> (timeout * 1e9))
+        return self.stopped
 
     def orphan(self):
         """In a forked child: close our copies of the descriptors and leave all else to the parent."""

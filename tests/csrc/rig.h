@@ -287,7 +287,7 @@ static inline void rig_close(rig *r) {
 
 static inline void rig_stop_and_close(rig *r) {
     rig_command(r, PKF_COMMAND_STOP, 0, 0, 0);
-    pkf_wire_join(r->wire);
+    CHECK(pkf_wire_join(r->wire, PKF_NEVER) == PKF_OK);
     rig_close(r);
 }
 

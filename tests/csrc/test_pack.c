@@ -193,7 +193,7 @@ static void closed_while_workers_are_busy(void) {
     for (int i = 0; i < MANY; i++) slots[i] = send_one(i % 2, i, 1000, false);
     rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
     rig_command(&r, PKF_COMMAND_STOP, 0, 0, 0);
-    pkf_wire_join(r.wire);
+    CHECK(pkf_wire_join(r.wire, PKF_NEVER) == PKF_OK);
     for (int i = 0; i < MANY; i++) {
         CHECK(rig_is_done(&slots[i]));
         rig_forget(&slots[i]);

@@ -186,7 +186,7 @@ static void close_under_load_delivers_what_was_accepted(void) {
         NEED(drained);
         pkf_event_free(drained);
         rig_command(&r, PKF_COMMAND_STOP, 0, 0, 0);
-        pkf_wire_join(r.wire);
+        CHECK(pkf_wire_join(r.wire, PKF_NEVER) == PKF_OK);
         for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
         for (int i = 0; i < 4; i++) {
             for (int n = 0; n < appenders[i].count; n++) {
@@ -302,7 +302,7 @@ static pkf_spin wait_for_slow_answers(bool open_batch) {
     }
     rig_command(&r, PKF_COMMAND_ABORT, 0, 0, 0);
     rig_command(&r, PKF_COMMAND_STOP, 0, 0, 0);
-    pkf_wire_join(r.wire);
+    CHECK(pkf_wire_join(r.wire, PKF_NEVER) == PKF_OK);
     pkf_spin spin = r.wire->spin;
     if (open_batch) rig_forget(&open);
     rig_close(&r);

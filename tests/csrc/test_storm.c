@@ -324,7 +324,7 @@ static void run(const plan *p) {
     if (!p->abort) end_by(PKF_COMMAND_CLOSE);
     pthread_join(sender, NULL);
     rig_command(&r, PKF_COMMAND_STOP, 0, 0, 0);
-    pkf_wire_join(r.wire);
+    CHECK(pkf_wire_join(r.wire, PKF_NEVER) == PKF_OK);
     pkf_wire_free(r.wire); // closes the connections
     pkf_accum_close_delivery(r.accum);
     pthread_join(delivery, NULL);

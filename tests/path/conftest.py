@@ -12,6 +12,7 @@ import pytest
 
 from pykafka_fast import KafkaProducer
 from pykafka_fast.testing import EmbeddedBroker
+from tools.brokers.processes import wait_for
 
 StartBroker = Callable[..., EmbeddedBroker]
 Make = Callable[..., KafkaProducer]
@@ -67,5 +68,6 @@ def make(start_broker: StartBroker) -> Iterator[Make]:
         began = time.monotonic()
         producer.close(timeout=3)
         assert time.monotonic() - began < 8
+        wait_for(lambda producer=producer: threads_of(producer) == [], "the end of what a codec has in hand", 120)
         check_balance(producer)
         assert threads_of(producer) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ import pytest
 from pykafka_fast.errors import ClosedForcefullyError, KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path import test_exit, test_fork
-from tests.path.conftest import Make, StartBroker
+from tests.path.conftest import Make, StartBroker, check_balance, threads_of
+from tools.brokers.processes import wait_for
 
 ROOM = 8 << 20
 SLOW: dict[str, Any] = {"compression_type": "zstd", "compression_level": 22, "compression_threads": 1, "linger_ms": 0,
@@ -66,6 +68,9 @@ def test_expired_while_a_worker_has_it(roomy: EmbeddedBroker, make: Make) -> Non
     assert type(future.exception) is KafkaTimeoutError, future.exception
     assert not future.exception.in_doubt
     assert producer._lifecycle.accumulator.pool_stats()["acquired"] > len(value)  # the worker still reads it
+    metrics = producer.metrics()
+    assert metrics is not None
+    counted = metrics["producer-metrics"]["compression-time-ns-total"]
     for other in behind:
         assert other.exception is None or not other.exception.in_doubt
     deadline = time.monotonic() + 60
@@ -75,6 +80,9 @@ def test_expired_while_a_worker_has_it(roomy: EmbeddedBroker, make: Make) -> Non
     assert value not in values
     assert values[0] == b"x"
     assert values[-1] == b"later"
+    metrics = producer.metrics()
+    assert metrics is not None
+    assert metrics["producer-metrics"]["compression-time-ns-total"] > counted + 50e6  # though it was for nothing
 
 
 def test_a_slow_batch_does_not_hold_other_partitions_up(roomy: EmbeddedBroker, make: Make) -> None:
@@ -85,6 +93,30 @@ def test_a_slow_batch_does_not_hold_other_partitions_up(roomy: EmbeddedBroker, m
         assert producer.send("t", b"quick" * 100, partition=1).get(timeout=20).offset == offset
     assert not slow.is_done
     assert slow.get(timeout=60).offset == 0
+
+
+@pytest.mark.parametrize("signal_comes", [False, True])
+def test_close_leaves_the_codec_behind(roomy: EmbeddedBroker, make: Make, signal_comes: bool) -> None:
+    """It cannot be interrupted; its thread and its memory go when it is done, and what becomes of the records is told
+    at once. Signals are served meanwhile."""
+    producer = make(roomy, compression_type="lz4", compression_level=12, linger_ms=0, max_request_size=ROOM)
+    producer.send("t", b"x", partition=0).get(timeout=20)
+    began = time.monotonic()
+    future = producer.send("t", bytes(random.Random(1).choices(b"01", k=2_000_000)), partition=0)  # lz4's worst
+    time.sleep(0.1)  # for a worker to take it
+    if signal_comes:
+        threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+        with pytest.raises(KeyboardInterrupt):
+            producer.close()
+    else:
+        producer.close(timeout=0.1)
+    took = time.monotonic() - began
+    assert isinstance(future.exception, ClosedForcefullyError)
+    assert not future.exception.in_doubt
+    assert producer._lifecycle.accumulator.pool_stats()["acquired"] > 0
+    wait_for(lambda: threads_of(producer) == [], "the end of the codec", 120)
+    check_balance(producer)
+    assert took < (time.monotonic() - began) / 2
 
 
 @pytest.mark.parametrize("timeout", [0, 0.05])

@@ -103,10 +103,14 @@ class FakeWire:
     def restart(self, topic: FakeTopic, partition: int) -> None:
         self._calls.append(("restart", topic.name, partition))
 
+    def stop(self, timeout: float) -> bool:
+        self._calls.append(("stop",))
+        return True
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in {
             "start", "connect", "forget_connection", "set_producer", "disable_idempotence", "requeue", "fail",
-            "complete", "split", "close", "abort", "stop",
+            "complete", "split", "close", "abort",
         }:  # fmt: skip
             raise AttributeError(name)
 
