@@ -180,7 +180,7 @@ class KafkaProducer(ProducerBase):
             self._check_usable()
             # 1. Wait for the topic's metadata, and for the partition if one is named.
             handle = self._wait_for_partition(record.topic, partition, deadline)
-            cluster = None if self._partition is None else self._wait_for_cluster(record.topic, deadline)
+            cluster = self._wait_for_cluster(record.topic, deadline) if self._partition and partition is None else None
             began = time.monotonic()
             # 2. Serialize key and value; serializers may add headers.
             key, value = (record.key, record.value) if serialized else self._serialize(record)
