@@ -2,6 +2,7 @@
 """`python -m benchmarks compare ...`, `profile ...`, `table FILE...`, `summary FILE...`, `plot FILE... FOLDER`."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def main() -> int:
     profile.add_arguments(commands.add_parser("profile", help="one run of each of ours under perf"))
     table = commands.add_parser("table", help="Markdown from files that `compare --json` wrote")
     table.add_argument("file", type=Path, nargs="+")
-    table.add_argument("--scenario", action="append", help="repeatable; default: all in the files")
+    table.add_argument("--scenario", action="append", type=cli.known, help="repeatable; default: all in the files")
     short = commands.add_parser("summary", help="the same in short, a line per scenario")
     short.add_argument("file", type=Path, nargs="+")
     pictures = commands.add_parser("plot", help="PNG and SVG from files that `compare --json` wrote")
@@ -42,4 +43,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and the children and brokers with us
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

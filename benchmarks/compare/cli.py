@@ -3,6 +3,7 @@
 
 import argparse
 import fnmatch
+import math
 import shlex
 import sys
 from dataclasses import replace
@@ -21,16 +22,22 @@ from benchmarks.compare.warmup import warm_up
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice(parser)
-    parser.add_argument("--runs", type=int, help="runs of every client; default: 5, 1 with --quick")
-    parser.add_argument("--seconds", type=float, help="length of a run; default: the scenario's, 2 to 5")
-    parser.add_argument("--warmup", type=float, metavar="SECONDS", help="load before a run; default: the scenario's, 1")
+    parser.add_argument("--runs", type=count, help="runs of every client; default: 5, 1 with --quick")
+    parser.add_argument("--seconds", type=duration, help="length of a run; default: the scenario's, 2 to 5")
+    parser.add_argument("--warmup", type=duration, metavar="S", help="load before a run; default: the scenario's, 1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures, for `table` and `plot`")
     parser.add_argument("--plot", type=Path, metavar="FOLDER", help="write a plot of each scenario, as PNG and as SVG")
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Which broker, which scenarios, which clients, and for how long."""
-    parser.add_argument("--broker", default="mock", metavar="mock|kafka|kafka3|HOST:PORT", help="default: %(default)s")
+    parser.add_argument(
+        "--broker",
+        default="mock",
+        type=known_broker,
+        metavar="mock|kafka|kafka3|HOST:PORT",
+        help="default: %(default)s",
+    )
     parser.add_argument(
         "--scenario",
         action="append",
@@ -44,16 +51,43 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="fractions of a second each: shows that it works")
 
 
+def known_broker(choice: str) -> str:
+    if choice not in ("mock", "kafka", "kafka3") and not choice.rpartition(":")[2].isdigit():
+        raise argparse.ArgumentTypeError(f"{choice!r} is neither mock, kafka, kafka3 nor HOST:PORT")
+    return choice
+
+
 def known(pattern: str) -> str:
     if not fnmatch.filter(SCENARIOS, pattern):
         raise argparse.ArgumentTypeError(f"no scenario is called {pattern}; there are {', '.join(SCENARIOS)}")
     return pattern
 
 
+def count(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
 def run(args: argparse.Namespace) -> int:
-    """Returns the exit status: 1 when a run failed."""
+    """Returns the exit status: 1 when a run failed.
+
+    Raises:
+        SystemExit: nothing can be measured, or kept, as asked for.
+    """
     if args.plot:
         plot.require()
+    check_writable(args.json, args.plot)
     runs = args.runs or (1 if args.quick else 5)
     with started(args.broker) as broker:
         comparison = Comparison(
@@ -64,8 +98,11 @@ def run(args: argparse.Namespace) -> int:
             runs=runs,
             quick=args.quick,
         )
+        scenarios = chosen(args.scenario, broker)
+        if not any(matching(scenario, broker, args.only, args.without) for scenario in scenarios):
+            raise SystemExit("no client and scenario match what was asked for, on this kind of broker")
         warm_up(broker, args.quick, say)
-        for scenario in chosen(args.scenario, broker):
+        for scenario in scenarios:
             scenario = replace(
                 scenario,
                 seconds=args.seconds or scenario.seconds,
@@ -80,6 +117,18 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         plot.draw(comparison, args.plot)
     return 1 if comparison.failed else 0
+
+
+def check_writable(file: Path | None, folder: Path | None) -> None:
+    """Before anything is measured."""
+    try:
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.open("a").close()
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"results cannot be kept: {error}") from None
 
 
 def chosen(patterns: list[str] | None, broker: Broker) -> list[Scenario]:

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.compare.job import Figures
 
@@ -72,7 +73,18 @@ class Comparison:
 
     @staticmethod
     def load(path: Path) -> "Comparison":
-        raw = json.loads(path.read_text())
+        """What `save` wrote.
+
+        Raises:
+            SystemExit: there is no such file, or something else is in it.
+        """
+        try:
+            return Comparison._from(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SystemExit(f"{path} holds no results of `compare --json`: {error}") from None
+
+    @staticmethod
+    def _from(raw: dict[str, Any]) -> "Comparison":
         scenarios = [
             ScenarioResult(
                 **{

@@ -2,12 +2,14 @@
 """The comparison itself, in its quick form: it runs, it counts, and it refuses to report what was not delivered."""
 
 import dataclasses
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from benchmarks.compare import plot, report, runner
+from benchmarks.compare import plot, report, runner, summary
 from benchmarks.compare.broker import Broker, Mock
 from benchmarks.compare.cli import chosen, known, matching
 from benchmarks.compare.result import Comparison, EntryResult, ScenarioResult
@@ -187,3 +189,34 @@ def test_what_is_published_can_still_be_read() -> None:
         published = Comparison.load(file)
         assert report.plain(published)
         assert dataclasses.asdict(published)["scenarios"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "--runs", "0"], "'0' is not a number from 1"),
+        (["compare", "--seconds", "-1"], "'-1' is not a number of seconds"),
+        (["compare", "--warmup", "nan"], "'nan' is not a number of seconds"),
+        (["compare", "--broker", "nonsense"], "neither mock, kafka, kafka3 nor HOST:PORT"),
+        (["compare", "--only", "nobody", "--quick"], "no client and scenario match"),
+        (["compare", "--json", "/dev/null/x.json", "--quick"], "results cannot be kept"),
+        (["compare", "--scenario", "none"], "no scenario is called none"),
+        (["table", "/nowhere.json"], "holds no results"),
+        (["summary", "/dev/null"], "holds no results"),
+        (["table", "/nowhere.json", "--scenario", "none"], "no scenario is called none"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_measured(arguments: list[str], said: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_summary_shows_a_peers_cheapest_call() -> None:
+    entry = lambda label, rate: EntryResult(label, "", {}, runs=[{"rate": rate, "cpu_per_million": 1.0}])  # noqa: E731
+    labels = {"ours, futures": 5e6, "ours, callbacks": 4e6, "confluent, no callbacks": 2e6, "confluent, callbacks": 1e6,
+              "confluent, callbacks, positional call": 1.6e6}  # fmt: skip
+    scenario = ScenarioResult("throughput-100", "", "", "rate", [entry(*item) for item in labels.items()])
+    (line,) = summary.throughput([Comparison("", "", {}, "mock", 1, False, [scenario])])[2:]
+    assert "| 4,000 | 1,600 | 2.50 |" in line
