@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import stat
@@ -43,10 +44,10 @@ class Progress:
     WIDTH = 30
     INTERVAL_S = 0.1
 
-    def __init__(self, total: int, stream: TextIO = sys.stderr):
+    def __init__(self, total: int, stream: TextIO | None = sys.stderr):
         self._total = total
-        self._stream = stream
-        self._shown = stream.isatty()
+        self._stream: TextIO = stream or io.StringIO()
+        self._shown = self._stream.isatty()
         self._started = time.monotonic()
         self._next = 0.0
 
@@ -96,6 +97,7 @@ class Upload:
         # Counted on the producer's delivery thread, or on ours for a record that was never accepted.
         self._lock = threading.Lock()
         self.sent = self.bad = self.failed = self.size = 0
+        self._stopped_at = 0  # a line
 
     @property
     def problems(self) -> int:
@@ -111,6 +113,7 @@ class Upload:
             if number % 256 == 0:
                 progress.update(self.size, self.sent)
             if self._unreachable.is_set():
+                self._stopped_at = number
                 break
         self._producer.flush()
 
@@ -126,7 +129,7 @@ class Upload:
 
     def _key(self, value: bytes) -> bytes | None:
         try:
-            decoded = json.loads(value)
+            decoded = json.loads(value.decode(), parse_constant=_no_constant)
         except ValueError as error:
             raise BadLine(f"not JSON: {error}") from None
         if self._key_field is None:
@@ -160,11 +163,20 @@ class Upload:
             f"{delivered:,} records delivered to {self._topic} in {seconds:.1f} s "
             f"({delivered / max(seconds, 1e-9):,.0f}/s, {self.size / 1e6:,.1f} MB read)"
         )
-        return text + (f"; {self.bad:,} bad lines, {self.failed:,} not delivered" if self.problems else "")
+        if self.problems:
+            text += f"; {self.bad:,} bad lines, {self.failed:,} not delivered"
+        if self._stopped_at:
+            text += f"; stopped at line {self._stopped_at:,}, what follows was not read"
+        return text
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed in it")
 
 
 def say(text: str) -> None:
-    print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
+    if sys.stderr is not None:  # it was closed before we began
+        print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr)
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -185,6 +197,8 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 def open_input(path: str) -> Iterator[tuple[BinaryIO, int]]:
     """The lines of `path` ("-" is standard input) and the size in bytes, 0 if that is not known."""
     if path == "-":
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
         yield sys.stdin.buffer, 0
         return
     with open(path, "rb") as file:

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             auto_create=options.auto_create,
             strict_records=not options.lazy_records,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         print(f"pykafka_fast.testing: {error}", file=sys.stderr)
         return 2
     with broker, stop, wake:
