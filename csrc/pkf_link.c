@@ -76,6 +76,11 @@ void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const cha
     atomic_fetch_sub(&wire->counters.connections, 1);
 }
 
+void pkf_wire_disconnect_all(pkf_wire *wire) {
+    for (int32_t i = 0; i < wire->node_count; i++)
+        if (wire->nodes[i]->conn) pkf_wire_disconnect(wire, wire->nodes[i], PKF_E_CLOSED, "aborted");
+}
+
 static void lost(pkf_wire *wire, pkf_node *node, int error) {
     pkf_wire_disconnect(wire, node, error, error == 0 ? "the broker closed the connection" : "the connection failed");
 }

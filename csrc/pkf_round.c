@@ -34,7 +34,9 @@ pkf_wire *pkf_wire_new(pkf_accum *accum, const pkf_wire_config *config) {
 
 // Requests of batches that failed at their deadline may still be under way: they end with their connections.
 static void end_all(pkf_wire *wire) {
-    pkf_workers_stop(&wire->workers);
+    wire->now = pkf_monotonic_ns();
+    pkf_wire_disconnect_all(wire);
+    pkf_workers_stop(&wire->workers); // which takes as long as a codec does
     wire->now = pkf_monotonic_ns();
     pkf_wire_take_packed(wire);
     pkf_wire_abort(wire, PKF_CODE_CLOSED_FORCEFULLY, "the producer was closed before the records were sent");

@@ -165,6 +165,7 @@ void pkf_wire_write(pkf_wire *wire, pkf_node *node);
 void pkf_wire_throttle(pkf_wire *wire, pkf_node *node, int64_t ms); // KIP-219: send it nothing for so long
 void pkf_wire_explain(char **trouble, const char *text);            // remember it; NULL: there is nothing to explain
 void pkf_wire_disconnect(pkf_wire *wire, pkf_node *node, int32_t code, const char *text);
+void pkf_wire_disconnect_all(pkf_wire *wire);
 int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node); // time-outs, idleness; when to look again
 
 static inline void pkf_count(_Atomic uint64_t *counter, uint64_t by) {

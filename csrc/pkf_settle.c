@@ -437,8 +437,7 @@ static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t co
 }
 
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text) {
-    for (int32_t i = 0; i < wire->node_count; i++)
-        if (wire->nodes[i]->conn) pkf_wire_disconnect(wire, wire->nodes[i], PKF_E_CLOSED, "aborted");
+    pkf_wire_disconnect_all(wire);
     pthread_mutex_lock(&wire->accum->topics_lock);
     pkf_topic *topics = wire->accum->topics; // append-only: what is behind this pointer does not change
     pthread_mutex_unlock(&wire->accum->topics_lock);

@@ -245,8 +245,12 @@ class Lifecycle:
         except BaseException as error:  # Ctrl-C: end all the same, then pass it on
             interrupted = error
             self._force()
-        if not self._orphaned:
-            self._sender.stop()
+        try:
+            if not self._orphaned:
+                self._sender.stop()
+        except BaseException as error:
+            interrupted = error
+            self._sender.stop(0)
         if self._orphaned:  # by a signal handler, in one or the other: the rest is the parent's
             return
         self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)

@@ -43,7 +43,6 @@ __all__ = ["Sender"]
 _logger = get_logger(__name__)
 
 _WAIT_SLICE_S = 0.05
-_CODEC_S = 0.5  # what the end waits for batches that are being compressed, though their records have failed
 _WAIT_MAX_S = 3600.0  # selectors take 24 days at most
 _E_CLOSED = -5  # pkf_status: the wire closed the connection of its own accord
 
@@ -229,10 +228,10 @@ class Sender:
         self._wire.abort(code, text)  # what was appended meanwhile
         self.metadata.close()
 
-    def stop(self) -> None:
+    def stop(self, codec_s: float = 0.5) -> None:
         """End both threads and close all connections. Everything must be done: ``wait_drained`` or ``force`` before.
 
-        A codec cannot be interrupted: if a worker has a batch for longer than ``_CODEC_S``, the wire ends after that.
+        A codec cannot be interrupted: if a worker has a batch for ``codec_s`` longer, the wire ends behind us.
         """
         with self._start_lock:
             self._stopping = True
@@ -243,10 +242,10 @@ class Sender:
             self._thread.join(None)
         else:
             self._close_all()
-        deadline = time.monotonic() + _CODEC_S
+        deadline = time.monotonic() + codec_s
         while not self._wire.stop(_WAIT_SLICE_S):
             if time.monotonic() >= deadline:
-                with suppress(RuntimeError):  # the interpreter is ending, and all threads with it
+                with suppress(RuntimeError, MemoryError):  # no thread: the interpreter is ending, or the system is full
                     threading.Thread(target=self._wire.stop, name=f"{self._client_id}-end", daemon=True).start()
                 return
 

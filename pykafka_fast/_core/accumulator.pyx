@@ -327,6 +327,13 @@ cdef dict topic_counters(Topic topic):
     }
 
 
+cdef int check_not_forked(Accumulator accumulator) except -1:
+    """By the user's code, in the midst of a send(): in the child a lock of the partition may be held for ever."""
+    if accumulator.c.forked:
+        raise ProducerForkedError("the process was forked while this record was being sent; send it again")
+    return 0
+
+
 cdef class Topic:
     """Handle of one topic in one accumulator; only Accumulator.topic() makes them."""
 
@@ -360,6 +367,7 @@ cdef class Topic:
         try:
             gather_bytes(key, "key", &key_span, &g.key_view, &g.key_viewed)
             gather_bytes(value, "value", &value_span, &g.value_view, &g.value_viewed)
+            check_not_forked(self.accumulator)
             return pkf_topic_place(self.c, &key_span, key_span.len + value_span.len)
         finally:
             let_go(&g)
@@ -380,6 +388,7 @@ cdef class Topic:
             size = pkf_record_upper_bound(&g.append.key, &g.append.value, g.headers, g.append.header_count)
         finally:
             let_go(&g)
+        check_not_forked(self.accumulator)
         with nogil:  # it waits for the partition's lock
             has_room = pkf_topic_has_room(self.c, partition, size)
         return has_room

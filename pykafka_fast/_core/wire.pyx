@@ -213,7 +213,7 @@ cdef class Wire:
 
     def __dealloc__(self):
         # A thread that still runs holds the wire: then it is left to it (stop() was not called, the process is ending).
-        if self.c != NULL and (self.stopped or not self.started):
+        if self.c != NULL and (self.stopped or not self.started or not pkf_wire_join(self.c, 0)):
             pkf_wire_free(self.c)
 
     def start(self):

@@ -95,21 +95,24 @@ def test_a_slow_batch_does_not_hold_other_partitions_up(roomy: EmbeddedBroker, m
     assert slow.get(timeout=60).offset == 0
 
 
+@pytest.mark.parametrize("timeout", [None, 0.1])
 @pytest.mark.parametrize("signal_comes", [False, True])
-def test_close_leaves_the_codec_behind(roomy: EmbeddedBroker, make: Make, signal_comes: bool) -> None:
+def test_close_leaves_the_codec_behind(
+    roomy: EmbeddedBroker, make: Make, signal_comes: bool, timeout: float | None
+) -> None:
     """It cannot be interrupted; its thread and its memory go when it is done, and what becomes of the records is told
     at once. Signals are served meanwhile."""
     producer = make(roomy, compression_type="lz4", compression_level=12, linger_ms=0, max_request_size=ROOM)
-    producer.send("t", b"x", partition=0).get(timeout=20)
+    producer.send("t", b"x", partition=0, on_delivery=lambda *_: None).get(timeout=20)
     began = time.monotonic()
     future = producer.send("t", bytes(random.Random(1).choices(b"01", k=2_000_000)), partition=0)  # lz4's worst
     time.sleep(0.1)  # for a worker to take it
     if signal_comes:
         threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
         with pytest.raises(KeyboardInterrupt):
-            producer.close()
+            producer.close(timeout)
     else:
-        producer.close(timeout=0.1)
+        producer.close(timeout or 0)
     took = time.monotonic() - began
     assert isinstance(future.exception, ClosedForcefullyError)
     assert not future.exception.in_doubt

@@ -389,3 +389,41 @@ def test_inherited_objects_can_be_collected_in_the_child(broker: EmbeddedBroker)
         producer.close()
         assert all(future.succeeded() for future in kept)
     """)
+
+
+def test_in_a_partitioner_while_other_threads_send(broker: EmbeddedBroker) -> None:
+    """At the fork one of them may hold the very lock that the send() in the child would ask for."""
+    run(broker, """
+class Sticky:
+    def __call__(self, key, every, available):
+        if getattr(wanted, "fork", False):
+            wanted.fork = False
+            wanted.pid = os.fork()
+        return 0
+
+    def on_new_batch(self, topic, cluster, partition):
+        pass
+
+def keep_sending():
+    while not done.is_set():
+        producer.send("t", bytes(100_000))
+
+wanted, done = threading.local(), threading.Event()
+producer = KafkaProducer(bootstrap_servers=address, partitioner=Sticky(), linger_ms=0)
+producer.send("t", b"x").get(10)
+threads = [threading.Thread(target=keep_sending) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(60):
+    wanted.fork, wanted.pid = True, None
+    try:
+        producer.send("t", b"y")
+        assert wanted.pid != 0, "the child sent what is the parent's"
+    except ProducerForkedError:
+        os._exit(0)
+    assert os.waitpid(wanted.pid, 0)[1] == 0
+done.set()
+for thread in threads:
+    thread.join()
+producer.close(20)
+""")
