@@ -131,7 +131,7 @@ static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look 
     if (partition->sequenced_count == 0) return true;
     // Batches of the old epoch finish first. And a broker that has nothing of this producer yet takes any sequence for
     // the first: until one batch is acknowledged a second one could overtake it.
-    return !stale && partition->last_acked_sequence >= 0;
+    return !stale && partition->last_acked_sequence >= 0 && partition->recreated_ns == 0;
 }
 
 // The moment the head may leave: now or earlier if it is ready.

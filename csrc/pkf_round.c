@@ -86,9 +86,13 @@ static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id
 
 static void set_leaders(pkf_wire *wire, pkf_command *command) {
     pkf_partition **parts = atomic_load(&command->topic->parts);
+    bool recreated = memcmp(command->topic->id, command->id, sizeof command->id) != 0;
     memcpy(command->topic->id, command->id, sizeof command->id);
     pkf_wire_explain(&command->topic->trouble, NULL);
-    for (int32_t i = 0; i < command->count; i++) set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
+    for (int32_t i = 0; i < command->count; i++) {
+        if (recreated) parts[i]->recreated_ns = wire->now;
+        set_leader(wire, parts[i], command->leaders[i], command->epochs[i]);
+    }
 }
 
 static void forget_connection(pkf_wire *wire, int32_t id, const char *reason) {

@@ -71,6 +71,7 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
         return;
     }
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
+    if (batch->sealed_ns >= partition->recreated_ns) partition->recreated_ns = 0;
     int32_t last = last_sequence(batch);
     bool later = partition->last_acked_sequence < 0 ||
                  (((uint32_t)last - (uint32_t)partition->last_acked_sequence) & INT32_MAX) < (1u << 30);

@@ -65,6 +65,28 @@ def test_names_that_never_were_leave_nothing(start_broker: StartBroker, make: Ma
     assert metrics["producer-metrics"]["record-error-total"] >= 1000
 
 
+@pytest.mark.parametrize("code", [19, 3])
+def test_order_in_a_topic_that_was_created_again(code: int, start_broker: StartBroker, make: Make) -> None:
+    """It takes any sequence for the producer's first one: what comes behind a refused batch must not be with it yet."""
+    broker = start_broker(topics={"t": 1}, strangers=True)
+    producer = make(broker, linger_ms=0, metadata_max_age_ms=100, retry_backoff_ms=20)
+    for n in range(5):
+        producer.send("t", b"%d" % n).get(TIMEOUT_S)
+    broker.delete_topic("t")
+    broker.create_topic("t", 1)
+    asked = broker.request_count("Metadata")
+    broker.wait_for_requests("Metadata", asked + 3)
+    broker.delay("Produce", 50)
+    broker.fail("Produce", code, times=1)
+    futures = []
+    for n in range(5, 10):
+        futures.append(producer.send("t", b"%d" % n))
+        broker.wait_for_requests("Produce", 6)  # one batch, if no more
+        time.sleep(0.008)
+    assert outcomes(futures) == [None] * 5
+    assert [record.value for record in broker.records("t", 0)] == [b"%d" % n for n in range(5, 10)]
+
+
 @pytest.mark.parametrize("idempotent", [True, False])
 def test_deleted_and_created_again(idempotent: bool, start_broker: StartBroker, make: Make) -> None:
     """The new topic has another id and another number of partitions; its leader knows nothing of us."""
