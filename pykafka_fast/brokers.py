@@ -31,6 +31,8 @@ FIRST_WITH_BATCHES = 3
 STAGGER_NS = 1_000_000_000
 """How long one broker may take before the next one is tried beside it."""
 
+_ANSWERING_MAX = 1000  # addresses; then those of brokers that have left are forgotten
+
 
 class Brokers:
     """All connections of one producer. Belongs to the sender thread; ``is_connected`` may be called from any.
@@ -106,7 +108,8 @@ class Brokers:
         self._forget_old_backoffs()
         self._forget_old_versions()
         if not snapshot.is_bootstrap:  # while starting over, brokers are looked for where they were
-            self._answering &= {broker.address for broker in self._known.values()}
+            if len(self._answering) > _ANSWERING_MAX:  # until then also those of brokers that are only restarting
+                self._answering &= {broker.address for broker in self._known.values()}
             for node_id in self._wanted.keys() - self._known.keys():
                 self._give_up(node_id)
             for node_id in self._handed - self._known.keys() if not self._wire.in_flight() else ():

@@ -248,6 +248,24 @@ class TestProduceConnections:
         assert world.open("host1") == []
 
 
+    def test_one_that_comes_back_has_answered_before(self, world: World) -> None:
+        """It is in the metadata again a moment before it listens: nothing is wrong with its address."""
+        world.boot(topic())
+        world.connect(1)
+        for leader in (2, 1):
+            world.metadata.request_update()
+            world.advance(200)
+            brokers = (2,) if leader == 2 else (1, 2)
+            world.control().answer(metadata(topic(leaders=(leader, leader), epoch=3 - leader), brokers=brokers))
+        world.tell(FakeEvent(LOST, node=1, code=-5, in_doubt=True), FakeEvent(NEED, node=1))
+        world.advance(100)
+        world.take()
+        world.open("host1")[-1].break_off("refused", tcp_connected=False)
+        (explained, *_) = [call for call in world.take() if call[0] == "explain"]
+        assert "refused" in explained[2]
+        assert "advertised.listeners" not in explained[2]
+
+
 def test_throttled_brokers_are_left_alone(world: World) -> None:
     world.boot(topic())
     world.open()[0].throttled_until_ns = world.clock() + 700 * MS
