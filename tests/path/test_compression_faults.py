@@ -95,28 +95,47 @@ def test_a_slow_batch_does_not_hold_other_partitions_up(roomy: EmbeddedBroker, m
     assert slow.get(timeout=60).offset == 0
 
 
-@pytest.mark.parametrize("timeout", [None, 0.1])
-@pytest.mark.parametrize("signal_comes", [False, True])
+class InterruptedWire:
+    """Ctrl-C comes while its end is waited for."""
+
+    def __init__(self, wire: Any) -> None:
+        self.wire = wire
+        self.interrupts = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wire, name)
+
+    def stop(self, *timeout: float) -> bool:
+        if self.interrupts:
+            self.interrupts -= 1
+            raise KeyboardInterrupt
+        return bool(self.wire.stop(*timeout))
+
+
+@pytest.mark.parametrize("when", ["never", "before the deadline", "behind it"])
 def test_close_leaves_the_codec_behind(
-    roomy: EmbeddedBroker, make: Make, signal_comes: bool, timeout: float | None
+    roomy: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """It cannot be interrupted; its thread and its memory go when it is done, and what becomes of the records is told
-    at once. Signals are served meanwhile."""
+    at once. Ctrl-C is heeded meanwhile, and closes all the same."""
     producer = make(roomy, compression_type="lz4", compression_level=12, linger_ms=0, max_request_size=ROOM)
     producer.send("t", b"x", partition=0, on_delivery=lambda *_: None).get(timeout=20)
+    pool = producer._lifecycle.accumulator.pool_stats
+    wait_for(lambda: pool()["slabs_acquired"] == 0, "the end of the first", 20)
     began = time.monotonic()
     future = producer.send("t", bytes(random.Random(1).choices(b"01", k=2_000_000)), partition=0)  # lz4's worst
-    time.sleep(0.1)  # for a worker to take it
-    if signal_comes:
+    wait_for(lambda: pool()["slabs_acquired"] == 2, "a worker that has it", 20)  # one is for the output
+    if when == "before the deadline":
         threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
-        with pytest.raises(KeyboardInterrupt):
-            producer.close(timeout)
-    else:
-        producer.close(timeout or 0)
+    elif when == "behind it":
+        sender = producer._lifecycle._sender
+        monkeypatch.setattr(sender, "_wire", InterruptedWire(sender._wire))
+    with pytest.raises(KeyboardInterrupt) if when != "never" else contextlib.nullcontext():
+        producer.close(timeout=None if when == "before the deadline" else 0.1)
     took = time.monotonic() - began
     assert isinstance(future.exception, ClosedForcefullyError)
     assert not future.exception.in_doubt
-    assert producer._lifecycle.accumulator.pool_stats()["acquired"] > 0
+    assert pool()["acquired"] > 0
     wait_for(lambda: threads_of(producer) == [], "the end of the codec", 120)
     check_balance(producer)
     assert took < (time.monotonic() - began) / 2
