@@ -24,7 +24,7 @@ class Complaints:
         self._clock = clock
         self._said: dict[str, tuple[int, int]] = {}  # subject: when it was said last, how often it was not said since
 
-    def warn(self, subject: str, text: str, *args: object) -> None:
+    def warn(self, subject: str, text: str, *args: object, level: int = logging.WARNING) -> None:
         """Something is wrong with ``subject``."""
         now_ns = self._clock()
         said_ns, silent = self._said.get(subject, (now_ns - INTERVAL_NS, 0))
@@ -35,4 +35,4 @@ class Complaints:
         self._said[subject] = (now_ns, 0)
         if silent:
             text, args = text + " (and %d times since the last warning)", (*args, silent)
-        self._logger.warning(text, *args)
+        self._logger.log(level, text, *args)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from .brokers import Brokers
@@ -189,6 +190,8 @@ class Control:
         verdict = self._identity.on_response(response, now_ns)
         if verdict is Verdict.RETRY:
             self._complaints.warn("InitProducerId", "No producer id yet: %s", self._identity.error)
+        elif verdict is Verdict.REFUSED:  # asked for again as soon as there are records again
+            self._complaints.warn("a refusal", "No producer id: %s", self._identity.error, level=logging.ERROR)
         self._on_verdict(verdict)
 
 

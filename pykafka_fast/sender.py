@@ -438,7 +438,6 @@ class Sender:
         elif verdict is Verdict.RETRY and error is not None:
             self._wire.explain(-1, message_of(error))
         elif verdict is Verdict.REFUSED and error is not None:
-            _logger.error("No producer id: %s", error)
             self._wire.abort(code_of(error), message_of(error))
             self._wire.set_producer(NO_PRODUCER_ID, -1)  # so that it asks again when it needs one again
         elif verdict is Verdict.UNSUPPORTED and "enable_idempotence" not in self._config.explicit:

@@ -167,6 +167,15 @@ class TestProducerId:
         world.control().answer(InitProducerIdResponse(0, 8, 0))
         assert world.take() == [("set_producer", 8, 0)]
 
+    def test_refusals_do_not_fill_the_log(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        world.boot(topic())
+        for _ in range(5):
+            world.tell(FakeEvent(NEED_ID))
+            world.advance(1000)
+            world.control().answer(InitProducerIdResponse(31))
+        (said,) = [record for record in caplog.records if "No producer id" in record.getMessage()]
+        assert said.levelno == logging.ERROR
+
     def test_other_answers_are_fatal(self, world: World) -> None:
         world.boot(topic())
         world.tell(FakeEvent(NEED_ID))
