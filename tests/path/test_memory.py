@@ -16,6 +16,7 @@ import pytest
 from pykafka_fast.errors import BufferExhaustedError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, check_balance
+from tools.brokers.processes import wait_for
 
 KB = 1024
 
@@ -60,23 +61,27 @@ def test_exhausted_after_max_block_ms_and_counted(broker: EmbeddedBroker, make: 
 
 @pytest.mark.parametrize("way", ["fast", "partition", "headers"])
 def test_what_serializers_take_is_not_waiting(broker: EmbeddedBroker, make: Make, way: str) -> None:
-    """Memory comes back when max_block_ms has long passed, all of it in the serializer."""
+    """It takes longer than max_block_ms, and then there still is time to wait for memory."""
 
     def serialize(value: bytes) -> bytes:
         if value.startswith(b"slow"):
-            time.sleep(0.5)
+            time.sleep(1.1)  # not to wait for anything: a serializer that takes its time is what this is about
         return value
 
+    def release() -> None:
+        wait_for(lambda: waiting(producer) > 0, "send() to wait for memory", 20)
+        broker.release()
+
     serializer = (lambda topic, headers, value: serialize(value)) if way == "headers" else serialize
-    producer = make(broker, buffer_memory=64 * KB, max_block_ms=400, linger_ms=0, value_serializer=serializer)
+    producer = make(broker, buffer_memory=64 * KB, max_block_ms=1000, linger_ms=0, value_serializer=serializer)
     producer.send("t", b"x").get(timeout=10)
     broker.hold("Produce")
     fill(producer)
-    timer = threading.Timer(0.6, broker.release)
-    timer.start()
+    releaser = threading.Thread(target=release)
+    releaser.start()
     slow = producer.send("t", b"slow" + bytes(8000), partition=0 if way == "partition" else None)
     assert slow.get(timeout=10).offset >= 0
-    timer.join()
+    releaser.join()
 
 
 def test_max_block_ms_0_does_not_wait(broker: EmbeddedBroker, make: Make) -> None:

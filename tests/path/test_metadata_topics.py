@@ -14,6 +14,7 @@ from pykafka_fast.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
 from tests.path.test_retry import outcomes
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 20.0
 QUICK: dict[str, Any] = {"linger_ms": 0, "retry_backoff_ms": 5, "retry_backoff_max_ms": 50}
@@ -55,8 +56,7 @@ def test_a_partition_that_is_only_just_there(start_broker: StartBroker, make: Ma
 def test_names_that_never_were_leave_nothing(start_broker: StartBroker, make: Make) -> None:
     """Whoever sends may make them up without end."""
     producer = make(start_broker(topics={"t": 1}), max_block_ms=0, allow_auto_create_topics=False)
-    while producer.send("t", b"v").failed():
-        time.sleep(0.01)
+    wait_for(lambda: not producer.send("t", b"v").failed(), "metadata", TIMEOUT_S)  # nothing waits with max_block_ms=0
     for n in range(1000):
         assert isinstance(producer.send(f"none-{n}", b"v").exception, KafkaTimeoutError)
     assert producer._lifecycle.accumulator.topics() == ["t"]
@@ -69,7 +69,7 @@ def test_names_that_never_were_leave_nothing(start_broker: StartBroker, make: Ma
 def test_order_in_a_topic_that_was_created_again(code: int, start_broker: StartBroker, make: Make) -> None:
     """It takes any sequence for the producer's first one: what comes behind a refused batch must not be with it yet."""
     broker = start_broker(topics={"t": 1}, strangers=True)
-    producer = make(broker, linger_ms=0, metadata_max_age_ms=100, retry_backoff_ms=20)
+    producer = make(broker, linger_ms=0, batch_size=0, metadata_max_age_ms=100, retry_backoff_ms=20)
     for n in range(5):
         producer.send("t", b"%d" % n).get(TIMEOUT_S)
     broker.delete_topic("t")
@@ -78,11 +78,7 @@ def test_order_in_a_topic_that_was_created_again(code: int, start_broker: StartB
     broker.wait_for_requests("Metadata", asked + 3)
     broker.delay("Produce", 50)
     broker.fail("Produce", code, times=1)
-    futures = []
-    for n in range(5, 10):
-        futures.append(producer.send("t", b"%d" % n))
-        broker.wait_for_requests("Produce", 6)  # one batch, if no more
-        time.sleep(0.008)
+    futures = [producer.send("t", b"%d" % n) for n in range(5, 10)]  # a batch each
     assert outcomes(futures) == [None] * 5
     assert [record.value for record in broker.records("t", 0)] == [b"%d" % n for n in range(5, 10)]
 

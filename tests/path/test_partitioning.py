@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-import time
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
@@ -125,23 +125,33 @@ def test_it_is_shown_the_topic_that_was_waited_for(start_broker: StartBroker, ma
         assert producer.send("t", value).get(TIMEOUT_S).partition == 3
 
 
-def test_a_partition_that_only_the_partitioner_knows_yet(start_broker: StartBroker, make: Make) -> None:
+def test_a_partition_that_only_the_partitioner_knows_yet(
+    start_broker: StartBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The snapshot is there before the accumulator knows of it: the record waits for that, too."""
     broker = start_broker(topics={"t": 1})
     producer = make(broker, partitioner=lambda key, every, available: max(every), metadata_max_age_ms=50)
     assert producer.send("t", b"v").get(TIMEOUT_S).partition == 0
-    metadata = producer._lifecycle.metadata
-    publish = metadata._publish
+    lifecycle = producer._lifecycle
+    publish, wait = lifecycle.metadata._publish, lifecycle.wait_for_topic
+    shown, awaited = threading.Event(), threading.Event()
 
     def publish_late(changes: Any) -> None:
-        time.sleep(0.05)
+        if changes.routes:
+            shown.set()
+            awaited.wait(TIMEOUT_S)
         publish(changes)
 
-    metadata._publish = publish_late
+    def note_and_wait(*args: Any) -> None:
+        awaited.set()
+        wait(*args)
+
+    monkeypatch.setattr(lifecycle.metadata, "_publish", publish_late)
+    monkeypatch.setattr(lifecycle, "wait_for_topic", note_and_wait)
     broker.add_partitions("t", 5)
-    deadline = time.monotonic() + TIMEOUT_S
-    while producer.send("t", b"v").topic_partition[1] != 4:
-        assert time.monotonic() < deadline
+    assert shown.wait(TIMEOUT_S)
+    assert producer.send("t", b"v").get(TIMEOUT_S).partition == 4
+    assert awaited.is_set()
 
 
 @pytest.mark.parametrize("chosen", [8, 2**31, 2**70])

@@ -247,7 +247,6 @@ class TestProduceConnections:
         ]
         assert world.open("host1") == []
 
-
     def test_one_that_comes_back_has_answered_before(self, world: World) -> None:
         """It is in the metadata again a moment before it listens: nothing is wrong with its address."""
         world.boot(topic())
