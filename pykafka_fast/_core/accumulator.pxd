@@ -19,5 +19,6 @@ cdef class Topic:
 
 
 cdef bint is_news(uintptr_t accum, str topic, int code) except -1
+cdef int check_not_forked(Accumulator accumulator) except -1
 cdef int serve_signals(pkf_accum *accum) except -1
 cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1

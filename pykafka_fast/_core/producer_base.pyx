@@ -13,7 +13,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from pykafka_fast._core.accumulator cimport Accumulator, Topic, serve_signals
+from pykafka_fast._core.accumulator cimport Accumulator, Topic, check_not_forked, serve_signals
 from pykafka_fast._core.csrc cimport (
     PKF_E_BUSY,
     PKF_E_CLOSED,
@@ -45,7 +45,6 @@ from pykafka_fast._core.csrc cimport (
 )
 from pykafka_fast._core.future cimport RecordFuture, expect_look, new_future
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, gather_number, let_go, pairs_of
-from pykafka_fast.errors import ProducerForkedError
 from pykafka_fast.types import PARTITION_MAX, TIMESTAMP_MAX
 
 cdef extern from "Python.h":
@@ -243,8 +242,7 @@ cdef class ProducerBase:
         NEED_METADATA, TOO_LARGE, CLOSED, EXHAUSTED, NO_HEADERS.
         """
         cdef int32_t chosen
-        if handle.accumulator is not self._accumulator:
-            raise ProducerForkedError("the process was forked while this record was being sent; send it again")
+        check_not_forked(handle.accumulator)
         return append_record(
             self, handle, value, key, headers, partition, timestamp_ms, on_delivery, notify, deadline, &chosen)
 
@@ -338,8 +336,7 @@ cdef object send_objects(
             serialized_value = self._serialize_value(value)
         except BaseException as error:
             return self._not_serialized(handle.name, value, key, "value", error)
-    if handle.accumulator is not self._accumulator:
-        raise ProducerForkedError("the process was forked while this record was being sent; send it again")
+    check_not_forked(handle.accumulator)
     if PyBytes_CheckExact(serialized_value) and (serialized_key is None or PyBytes_CheckExact(serialized_key)):
         return send_bytes(self, handle, serialized_value, serialized_key, on_delivery)
     return send_anything(self, handle, serialized_value, serialized_key, None, None, None, on_delivery)
