@@ -228,6 +228,8 @@ class TestProducerId:
         broker.release()
         errors = outcomes(futures)
         assert {type(error) for error in errors} == {ClusterAuthorizationFailedError}
+        told = outcomes(send(producer, range(4)))  # while the last of those is being told, one may still share its fate
+        assert {type(error) for error in told} <= {type(None), ClusterAuthorizationFailedError}
         assert outcomes(send(producer, range(4))) == [None] * 4
 
     def test_never_given(self, broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
