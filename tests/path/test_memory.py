@@ -15,7 +15,7 @@ import pytest
 
 from pykafka_fast.errors import BufferExhaustedError
 from pykafka_fast.testing import EmbeddedBroker
-from tests.path.conftest import Make, check_balance
+from tests.path.conftest import Make, StartBroker, check_balance
 from tools.brokers.processes import wait_for
 
 KB = 1024
@@ -26,7 +26,10 @@ def waiting(producer: Any) -> int:
 
 
 def fill(producer: Any, size: int = 8000) -> list[Any]:
-    """Send until there is no memory left for another record of this size."""
+    """Send until there is no memory left for another record of this size.
+
+    With several partitions, a batch of another one may still have room.
+    """
     futures = []
     while True:
         future = producer.send("t", bytes(size))
@@ -35,7 +38,8 @@ def fill(producer: Any, size: int = 8000) -> list[Any]:
         futures.append(future)
 
 
-def test_exhausted_after_max_block_ms_and_counted(broker: EmbeddedBroker, make: Make) -> None:
+def test_exhausted_after_max_block_ms_and_counted(start_broker: StartBroker, make: Make) -> None:
+    broker = start_broker(topics={"t": 1})
     producer = make(broker, buffer_memory=64 * KB, max_block_ms=300, linger_ms=0)
     producer.send("t", b"x").get(timeout=10)
     broker.hold("Produce")
@@ -60,8 +64,9 @@ def test_exhausted_after_max_block_ms_and_counted(broker: EmbeddedBroker, make: 
 
 
 @pytest.mark.parametrize("way", ["fast", "partition", "headers"])
-def test_what_serializers_take_is_not_waiting(broker: EmbeddedBroker, make: Make, way: str) -> None:
+def test_what_serializers_take_is_not_waiting(start_broker: StartBroker, make: Make, way: str) -> None:
     """It takes longer than max_block_ms, and then there still is time to wait for memory."""
+    broker = start_broker(topics={"t": 1})
 
     def serialize(value: bytes) -> bytes:
         if value.startswith(b"slow"):
@@ -84,7 +89,8 @@ def test_what_serializers_take_is_not_waiting(broker: EmbeddedBroker, make: Make
     releaser.join()
 
 
-def test_max_block_ms_0_does_not_wait(broker: EmbeddedBroker, make: Make) -> None:
+def test_max_block_ms_0_does_not_wait(start_broker: StartBroker, make: Make) -> None:
+    broker = start_broker(topics={"t": 1})
     producer = make(broker, buffer_memory=64 * KB, linger_ms=0, max_block_ms=0)
     while (first := producer.send("t", b"x")).failed():  # there is no waiting for metadata either
         time.sleep(0.01)
