@@ -2,8 +2,8 @@
 """Connections to the cluster's brokers: one for control messages, and those handed over to the wire thread.
 
 Control messages go over any one broker. While none can be reached several are tried, a new one each second, and the
-first that answers serves, until its answers do not help: then another one is asked. A connection for produce requests
-is made when the wire asks for one, shakes hands here, and belongs to the wire from then on.
+first that answers serves, until its answers do not help or do not come: then another one is asked. A connection for
+produce requests is made when the wire asks for one, shakes hands here, and belongs to the wire from then on.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ FIRST_WITH_BATCHES = 3
 
 STAGGER_NS = 1_000_000_000
 """How long one broker may take before the next one is tried beside it."""
+
+SILENCE_NS = 3_000_000_000
+"""After so long without an answer another broker is asked, unless brokers have been found to need longer."""
+
+_SILENCE_MAX_NS = 30_000_000_000
 
 _ANSWERING_MAX = 1000  # addresses; then those of brokers that have left are forgotten
 
@@ -76,6 +81,7 @@ class Brokers:
         self._control: dict[int, Link] = {}
         self._backoffs: dict[str, ReconnectState] = {}  # of control links, by address: outlive changes of the cluster
         self._doubted: Link | None = None  # the control link whose answers do not help
+        self._silence_ns = SILENCE_NS
         self._produce: dict[int, Link] = {}
         self._wanted: dict[int, None] = {}  # nodes the wire asked for and has not got yet, in order
         self._handed: set[int] = set()  # nodes with a connection in the wire
@@ -194,15 +200,44 @@ class Brokers:
         self._doubted = link
         if any(it.is_ready for it in others):
             self._drop_doubted()
-        elif all(self._patience_ns(it) <= now_ns for it in others):
-            able = [it for it in self._idle() if it.can_open(now_ns)]
-            if able:
-                self._least_tried(able).open()
+        else:
+            self._try_beside(others, now_ns)
+
+    def _try_beside(self, busy: list[Link], now_ns: int) -> None:
+        """Open one more control connection, if it is time for that."""
+        able = [link for link in self._idle() if link.can_open(now_ns)]
+        if able and all(self._patience_ns(link) <= now_ns for link in busy):
+            self._least_tried(able).open()
 
     def _drop_doubted(self) -> None:
         link, self._doubted = self._doubted, None
         if link is not None and link.connection is not None and link.connection.in_flight_count == 0:
             link.close("another broker is asked instead")
+
+    def leave_silent(self, now_ns: int) -> int | None:
+        """Ask another broker where one leaves a control message without an answer: it may have vanished. It is waited
+        for until another one answers, and then twice as long: all may be slow.
+
+        Returns:
+            When to call again, None if events will tell.
+        """
+        ready = [link.connection for link in self._control.values() if link.is_ready and link.connection is not None]
+        due_ns = {it: it.waiting_since_ns + self._silence_ns for it in ready if it.waiting_since_ns is not None}
+        silent = [connection for connection, at_ns in due_ns.items() if at_ns <= now_ns]
+        if not silent:
+            return min(due_ns.values(), default=None)
+        if len(silent) == len(ready):
+            self._try_beside([link for link in self._control.values() if link.is_busy], now_ns)
+            return now_ns + STAGGER_NS if self._idle() else None
+        reason = f"no answer within {self._silence_ns // 1_000_000} ms; another broker is asked instead"
+        self._silence_ns = min(2 * self._silence_ns, _SILENCE_MAX_NS)
+        for connection in silent:
+            connection.close(reason)
+        return self.leave_silent(now_ns)
+
+    def note_answer(self, took_ns: int) -> None:
+        """How long a broker needed for a control message: for the next one it gets twice as much, and some seconds."""
+        self._silence_ns = min(max(SILENCE_NS, 2 * took_ns), _SILENCE_MAX_NS)
 
     def _least_tried(self, links: list[Link]) -> Link:
         return min(links, key=lambda link: (link.reconnect.last_attempt_ns or -1, self._rng()))
@@ -249,6 +284,7 @@ class Brokers:
                 other.close("another broker answered first")
         if link is not self._doubted:
             self._drop_doubted()
+        self.leave_silent(self._network.clock())
 
     def _on_control_failed(self, link: Link, error: KafkaConnectionError) -> None:
         second_opinion = any(other.is_ready for other in self._control.values())
@@ -285,7 +321,15 @@ class Brokers:
             _logger.debug("%s: connection closed: %s", link, reason)
             return
         link.lost(given_up)
+        if given_up and len(self._known) > 1:
+            self._leave_control(link.address, reason)
         self._failed(link, KafkaConnectionError(f"{link}: {reason}"), idle)
+
+    def _leave_control(self, address: str, reason: str) -> None:
+        """What is asked there may find no answer either."""
+        for control in self._control.values():
+            if control.address == address and control.connection is not None:
+                control.connection.close(reason)
 
     def _produce_link(self, node_id: int) -> Link | None:
         broker, link = self._known.get(node_id), self._produce.get(node_id)

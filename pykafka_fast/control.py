@@ -80,6 +80,7 @@ class Control:
                 moments.append(self._brokers.seek_control(now_ns))
             else:
                 self._ask(connection, now_ns)
+        moments.append(self._brokers.leave_silent(now_ns))
         to_update_ns = self._metadata.time_to_next_update(now_ns)
         moments.append(now_ns + to_update_ns if 0 < to_update_ns < NEVER else None)
         moments += [self._identity.next_request_ns(), self._metadata.overdue_at_ns()]
@@ -100,6 +101,8 @@ class Control:
         wanted = self._metadata.update_wanted()
 
         def on_answer(response: MetadataResponse | None, error: KafkaError | None) -> None:
+            if response is not None:
+                self._brokers.note_answer(self._network.clock() - now_ns)
             self._on_metadata_answer(connection, response, error, wanted)
 
         try:

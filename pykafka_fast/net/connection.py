@@ -156,6 +156,12 @@ class BrokerConnection:
         """Requests that wait for a response."""
         return len(self._in_flight)
 
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the oldest request that waits for a response was sent; None without one."""
+        oldest = self._in_flight.oldest
+        return None if oldest is None else oldest.deadline_ns - oldest.timeout_ms * _NS_PER_MS
+
     # Life
 
     def start(self) -> None:

@@ -133,6 +133,20 @@ class TestBootstrap:
 
 
 class TestInTheMiddle:
+    def test_a_host_that_vanishes(self, start_broker: StartBroker, make: Make) -> None:
+        """Its connections do not end, nobody answers: who knows is asked long before request_timeout_ms (30 s)."""
+        broker = start_broker(brokers=3)
+        producer = make(broker)
+        warmed_up(producer)
+        control = producer._lifecycle._sender._brokers._control.values()
+        (gone,) = [link.node_id for link in tuple(control) if link.is_ready]
+        broker.hold(node=gone, read=False)
+        broker.create_topic("new")
+        broker.move_leader("new", 0, gone % 3 + 1)
+        began = time.monotonic()
+        assert producer.send("new", b"x").get(timeout=20).offset == 0
+        assert time.monotonic() - began < 20
+
     @pytest.mark.parametrize("nodes", [1, 3])
     def test_all_brokers_stop_and_come_back(self, nodes: int, start_broker: StartBroker, make: Make) -> None:
         broker = start_broker(brokers=nodes)

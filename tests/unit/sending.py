@@ -141,6 +141,8 @@ class FakeConnection:
         self.throttled_until_ns = 0
         self.last_activity_ns = clock()
         self.requests: list[tuple[ApiKey, Any, Callable[..., None]]] = []
+        self.waiting_since_ns: int | None = None
+        self._clock = clock
         self.setup_timeout_ms = kwargs["setup_timeout_ms"]
         self._on_ready, self._on_closed = kwargs["on_ready"], kwargs["on_closed"]
 
@@ -166,6 +168,8 @@ class FakeConnection:
     def submit(self, api: ApiKey, request: Any, decode: Any, callback: Callable[..., None]) -> int:
         version = negotiate(api, self.api_versions.get(api))
         self.requests.append((api, request, callback))
+        if self.waiting_since_ns is None:
+            self.waiting_since_ns = self._clock()
         return version
 
     def detach(self) -> Detached:
@@ -201,6 +205,7 @@ class FakeConnection:
     def answer(self, response: Any) -> None:
         """Answer the oldest request."""
         _, _, callback = self.requests.pop(0)
+        self.waiting_since_ns = self._clock() if self.requests else None
         self.was_useful = True
         callback(response, None)
 
@@ -340,4 +345,4 @@ def topic(name: str = "t", leaders: tuple[int, ...] = (1, 2), epoch: int = 0, er
     return MetadataTopic(name, () if error else partitions, error, TOPIC_ID)
 
 
-__all__ = ["MS", "FakeBatch", "FakeEvent", "World", "metadata", "parked", "topic"]
+__all__ = ["MS", "FakeBatch", "FakeConnection", "FakeEvent", "World", "metadata", "parked", "topic"]

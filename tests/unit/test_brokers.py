@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from pykafka_fast._core.wire import EventKind
+from pykafka_fast.net.connection import ConnectionState
 from pykafka_fast.protocol.api import ApiKey
-from tests.unit.sending import MS, FakeEvent, World, metadata, topic
+from tests.unit.sending import MS, FakeConnection, FakeEvent, World, metadata, topic
 
 Make = Callable[..., World]
 NEED, LOST = EventKind.NEED_CONNECTION, EventKind.CONNECTION_LOST
@@ -121,6 +122,102 @@ class TestBootstrap:
         world.advance(1000)
         assert set(hosts(world)) <= {"host1", "host2"}
         assert world.open()
+
+
+class TestSilence:
+    """A broker that has vanished with its host says nothing, not even that."""
+
+    @staticmethod
+    def asked(world: World) -> FakeConnection:
+        """A connection with a request for metadata that is never answered."""
+        world.boot(topic())
+        world.metadata.request_update()
+        assert world.advance(200) == pytest.approx(3.0)
+        return world.control()
+
+    def test_another_broker_is_asked_long_before_the_request_times_out(self, world: World) -> None:
+        silent = self.asked(world)
+        assert world.advance(2900) == pytest.approx(0.1)
+        assert world.open() == [silent]
+        world.advance(100)
+        _, other = world.open()
+        world.take()
+        other.become_ready()
+        assert world.open() == [other]
+        world.advance(200)
+        assert [api for api, _, _ in other.requests] == [ApiKey.METADATA]
+        other.answer(metadata(topic(leaders=(2, 2), epoch=1)))
+        assert ("set_leaders", "t", [2, 2], [1, 1]) in world.take()
+
+    def test_a_producer_id_too(self, world: World) -> None:
+        world.boot(topic())
+        world.tell(FakeEvent(EventKind.NEED_PRODUCER_ID))
+        world.advance(3000)
+        world.open()[1].become_ready()
+        world.advance(200)
+        assert [api for api, _, _ in world.control().requests] == [ApiKey.INIT_PRODUCER_ID]
+
+    def test_it_is_waited_for_while_nobody_else_answers(self, world: World) -> None:
+        silent = self.asked(world)
+        for _ in range(20):
+            world.advance(500)
+            for other in world.open()[1:]:
+                other.break_off("refused", tcp_connected=False)
+        assert world.open() == [silent]
+        assert len(world.connections) > 5
+        silent.answer(metadata(topic()))
+        world.advance()
+        assert world.open() == [silent]
+
+    def test_its_answer_in_time_is_taken(self, world: World) -> None:
+        slow = self.asked(world)
+        world.advance(3000)
+        other = world.open()[1]
+        slow.answer(metadata(topic(leaders=(2, 2), epoch=1)))
+        assert ("set_leaders", "t", [2, 2], [1, 1]) in world.take()
+        other.become_ready()
+        world.advance()
+        assert world.open() == [slow, other]
+
+    @pytest.mark.parametrize("took_ms", [4000, 13_000])
+    def test_a_cluster_that_is_slow_for_everybody_is_waited_for(self, took_ms: int, world: World) -> None:
+        """Twice as long each time, and from then on for as long as it has been found to need."""
+        self.asked(world)
+        answered = 0
+        for _ in range(2 * 60 * 10):
+            world.advance(100)
+            for connection in world.open():
+                since_ns = connection.waiting_since_ns
+                if connection.state is ConnectionState.CONNECTING:
+                    connection.become_ready()
+                elif since_ns is not None and world.clock() - since_ns >= took_ms * MS:
+                    answered += 1
+                    connection.answer(metadata(topic(epoch=answered)))
+                    world.metadata.request_update()
+        assert answered > (120_000 - 30_000) // took_ms - 2
+        assert len(world.connections) < 7
+
+    def test_where_records_found_no_answer_nothing_is_asked_either(self, make_world: Make) -> None:
+        world = make_world(bootstrap_servers="host1:9092")
+        world.boot(topic())
+        world.connect(1)
+        world.tell(FakeEvent(LOST, node=1, code=-3, in_doubt=True, text="no response within 30000 ms"))
+        world.advance(200)
+        assert hosts(world) == ["host2"]
+
+    def test_the_only_broker_is_asked_all_the_same(self, make_world: Make) -> None:
+        world = make_world(bootstrap_servers="host1:9092")
+        world.metadata.add_topic("t", world.clock())
+        world.advance()
+        world.open()[0].become_ready()
+        world.advance()
+        world.control().answer(metadata(topic(leaders=(1,)), brokers=(1,)))
+        world.connect(1)
+        world.tell(FakeEvent(LOST, node=1, code=-3, in_doubt=True, text="no response within 30000 ms"))
+        world.advance(200)
+        assert len(world.control().requests) == 1
+        assert world.advance(10_000) is not None
+        assert hosts(world) == ["host1"]
 
 
 class TestStartingOver:
