@@ -145,7 +145,8 @@ void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // it
 // Its request has ended without an answer: parked with a Kafka error code, or dropped if it was failed before.
 void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
-void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
+bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch); // false: it is not in the queue
+bool pkf_wire_may_be_written(const pkf_batch *batch);              // by a request that is or may be under way still
 void pkf_wire_refuse_headers(pkf_wire *wire,
                              pkf_batch *batch);               // the leader of its partition takes no headers: it fails
 void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch); // nor zstd
@@ -154,6 +155,9 @@ void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its pla
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
 // false: out of memory, nothing was said; what has to be said is said again in another round.
 bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text);
+
+// pkf_expire.c: what took longer than delivery_timeout_ms.
+void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition);
 
 // pkf_split.c: the records of a batch that was too large, in smaller ones at its place. Not OK: it stays as it was.
 PKF_MUST_USE pkf_status pkf_wire_split(pkf_wire *wire, pkf_batch *batch, uint32_t size);

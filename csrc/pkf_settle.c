@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What became of batches: acknowledged, parked, requeued, failed, expired. Results of a partition are published in the
+// What became of batches: acknowledged, parked, requeued, failed. Results of a partition are published in the
 // order in which its batches were framed, so callbacks run in the order of send() even when an early batch is retried.
 #include <stdlib.h>
 #include <string.h>
@@ -206,7 +206,7 @@ void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch) {
     pthread_mutex_unlock(&partition->lock);
 }
 
-static bool unqueue(pkf_partition *partition, pkf_batch *batch) {
+bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch) {
     bool found = false;
     pthread_mutex_lock(&partition->lock);
     if (partition->tail == batch) pkf_partition_close_tail_locked(partition);
@@ -224,51 +224,8 @@ static bool unqueue(pkf_partition *partition, pkf_batch *batch) {
     return found;
 }
 
-static bool is_expired(const pkf_wire *wire, const pkf_batch *batch) {
-    return wire->now - batch->created_ns >= wire->accum->config.delivery_timeout_ns;
-}
-
-// What stood in the way: the last try's error, or what kept it from being sent at all.
-static void explain(pkf_wire *wire, const pkf_batch *batch, pkf_text *text) {
-    int32_t leader = batch->partition->leader;
-    const char *trouble = leader >= 0 ? wire->nodes[leader]->trouble : batch->partition->topic->trouble;
-    if (batch->message) {
-        pkf_text_add(text, "; the last try failed: ");
-        pkf_text_add(text, batch->message);
-    }
-    if (leader < 0) {
-        pkf_text_add(text, "; the partition has no leader that is known");
-        if (trouble) pkf_text_add(text, ": ");
-        if (trouble) pkf_text_add(text, trouble);
-    } else if (trouble) {
-        pkf_text_add(text, "; its leader, node ");
-        pkf_text_add_int(text, wire->nodes[leader]->id);
-        pkf_text_add(text, ", cannot be reached: ");
-        pkf_text_add(text, trouble);
-    } else if (wire->config.idempotent && wire->pid_asked) {
-        pkf_text_add(text, "; there is no producer id: ");
-        pkf_text_add(text, wire->trouble ? wire->trouble : "InitProducerId has not been answered");
-    }
-}
-
-static bool may_be_written(const pkf_batch *batch) {
+bool pkf_wire_may_be_written(const pkf_batch *batch) {
     return batch->maybe_written || batch->in_request || batch->unjudged;
-}
-
-static void expire_one(pkf_wire *wire, pkf_batch *batch) {
-    pkf_partition *partition = batch->partition;
-    pkf_text text = {.len = 0};
-    pkf_text_add(&text, "Expiring ");
-    pkf_text_add_int(&text, batch->count);
-    pkf_text_add(&text, " record(s) for ");
-    pkf_text_add(&text, partition->topic->name);
-    pkf_text_add(&text, "-");
-    pkf_text_add_int(&text, partition->index);
-    pkf_text_add(&text, ": ");
-    pkf_text_add_int(&text, (wire->now - batch->created_ns) / 1000000);
-    pkf_text_add(&text, " ms has passed since batch creation");
-    explain(wire, batch, &text);
-    pkf_wire_resolve(wire, batch, PKF_CODE_TIMEOUT, text.chars, may_be_written(batch));
 }
 
 // Those with headers fail for that, the others because they travelled with them.
@@ -289,39 +246,14 @@ void pkf_wire_refuse_headers(pkf_wire *wire, pkf_batch *batch) {
     pkf_wire_resolve(wire, batch, UNSUPPORTED_VERSION,
                      "the record, or another one in its batch, has headers, which the broker that leads its partition "
                      "is too old for (they need Kafka 0.11)",
-                     may_be_written(batch));
+                     pkf_wire_may_be_written(batch));
 }
 
 void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch) {
     pkf_wire_resolve(wire, batch, UNSUPPORTED_COMPRESSION_TYPE,
                      "the topic is compressed with zstd, which the broker that leads the partition is too old for (it "
                      "needs Kafka 2.1): choose another compression_type, or one for the topic in compression_by_topic",
-                     may_be_written(batch));
-}
-
-static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition) {
-    pthread_mutex_lock(&partition->lock);
-    pkf_batch *head = partition->head;
-    pthread_mutex_unlock(&partition->lock); // only this thread takes batches out, so head stays valid
-    return head && is_expired(wire, head) ? head : NULL;
-}
-
-static pkf_batch *first_unresolved(const pkf_partition *partition) {
-    pkf_batch *batch = partition->unresolved_head;
-    while (batch && batch->resolved) batch = batch->unresolved_next;
-    return batch;
-}
-
-void pkf_wire_expire(pkf_wire *wire, pkf_partition *partition) {
-    // From the front each time: the publication of one may free those behind it that were resolved before.
-    for (pkf_batch *first; (first = first_unresolved(partition)) != NULL && is_expired(wire, first);) {
-        if (!first->in_request && !first->parked) (void)unqueue(partition, first);
-        expire_one(wire, first);
-    }
-    for (pkf_batch *head; (head = expired_head(wire, partition)) != NULL;) {
-        if (!unqueue(partition, head)) break;
-        expire_one(wire, head);
-    }
+                     pkf_wire_may_be_written(batch));
 }
 
 static void unpark(pkf_batch *batch) {
@@ -431,8 +363,8 @@ static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t co
         pthread_mutex_lock(&partition->lock);
         pkf_batch *head = partition->head;
         pthread_mutex_unlock(&partition->lock);
-        if (head == NULL || !unqueue(partition, head)) break;
-        pkf_wire_resolve(wire, head, code, text, may_be_written(head));
+        if (head == NULL || !pkf_wire_unqueue(partition, head)) break;
+        pkf_wire_resolve(wire, head, code, text, pkf_wire_may_be_written(head));
     }
     pkf_wire_unready(wire, partition);
 }

@@ -22,6 +22,7 @@ PART_OF = {
     "crc32c_sse42": "pkf_crc32c",
     "crc32c_armv8": "pkf_crc32c",
     "pkf_collect": "pkf_round",
+    "pkf_expire": "pkf_round",
     "pkf_link": "pkf_round",
     "pkf_pack": "pkf_round",
     "pkf_settle": "pkf_round",

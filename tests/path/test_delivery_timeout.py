@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -31,6 +32,24 @@ def test_in_flight_fails_in_time_and_keeps_its_bytes(broker: EmbeddedBroker, mak
     broker.release()
     assert producer.send("t", b"later", partition=0).get(timeout=10)
     assert broker.violations == []
+
+
+@pytest.mark.parametrize(("trouble", "said"), [
+    (lambda broker: broker.hold("Produce"),
+     r"; the oldest request to its leader, node 1, has waited \d+ ms for an answer"),
+    (lambda broker: broker.throttle("Produce", 60_000),
+     r"; its leader, node 1, throttles this client by a quota: it takes no request for another 5\d{4} ms"),
+], ids=["silent", "throttled"])  # fmt: skip
+def test_what_waits_for_a_leader_says_so(
+    trouble: Callable[[EmbeddedBroker], object], said: str, broker: EmbeddedBroker, make: Make
+) -> None:
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=3000, max_in_flight_requests_per_connection=1,
+                    request_timeout_ms=2000)  # when it expires, another try has been waiting for a second
+    trouble(broker)
+    producer.send("t", b"in flight", partition=0)
+    broker.wait(lambda broker: broker.record_count("t") == 1)
+    with pytest.raises(KafkaTimeoutError, match=said):
+        producer.send("t", b"queued", partition=1).get(timeout=20)
 
 
 def test_the_request_outlives_its_batch(broker: EmbeddedBroker, make: Make) -> None:
