@@ -153,14 +153,20 @@ static void plain_close(void *self) { close(descriptor(self)); }
 
 const pkf_transport pkf_transport_plain = {plain_write, plain_read, plain_close};
 
+// After SIGSTOP and SIGCONT a ppoll() begins anew with what was left, but a poll() ends when it was to end. So only
+// what needs its precision waits in a ppoll().
+#define PRECISE_NS 100000000
+
 int pkf_poll(struct pollfd *fds, unsigned count, int64_t timeout_ns) {
     int ready;
 #ifdef __linux__
-    struct timespec timeout = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
-    ready = ppoll(fds, count, timeout_ns == PKF_NEVER ? NULL : &timeout, NULL);
-#else
+    if (timeout_ns < PRECISE_NS) {
+        struct timespec timeout = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
+        ready = ppoll(fds, count, &timeout, NULL);
+        return ready > 0 ? ready : 0;
+    }
+#endif
     int64_t ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
     ready = poll(fds, count, timeout_ns == PKF_NEVER ? -1 : (int)(ms > 1000000 ? 1000000 : ms));
-#endif
     return ready > 0 ? ready : 0;
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pkf_socket.h"
@@ -110,6 +111,24 @@ static void polling_ends_in_time(void) {
     close(ends[1]);
 }
 
+// The process is stopped meanwhile: time goes on.
+static void polling_ends_in_time_for_who_was_stopped(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        int64_t begin = pkf_monotonic_ns();
+        pkf_poll(NULL, 0, 2000 * MS);
+        _exit(pkf_monotonic_ns() - begin < 3500 * MS ? 0 : 1);
+    }
+    CHECK(child > 0);
+    pkf_poll(NULL, 0, 300 * MS);
+    kill(child, SIGSTOP);
+    pkf_poll(NULL, 0, 2500 * MS);
+    kill(child, SIGCONT);
+    int status;
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void conditions_wait_for_as_long_as_asked(void) {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t cond;
@@ -135,6 +154,7 @@ int main(void) {
     a_wake_up_lasts_until_it_is_drained();
     the_transport_moves_what_it_can();
     polling_ends_in_time();
+    polling_ends_in_time_for_who_was_stopped();
     conditions_wait_for_as_long_as_asked();
     return FINISH();
 }
