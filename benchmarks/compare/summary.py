@@ -41,7 +41,7 @@ def throughput(comparisons: Iterable[Comparison]) -> list[str]:
 def line(comparison: Comparison, scenario: ScenarioResult, hog: str) -> str:
     """`hog`: what the labels of those beside a busy thread end with, where the scenario is about that."""
     futures, callbacks = scenario.find(FUTURES + hog), scenario.find(OURS_CALLBACKS + hog)
-    plain, called = scenario.find(NO_CALLBACKS + hog), fastest(scenario, CALLBACKS + hog, POSITIONAL)
+    plain, called = scenario.find(NO_CALLBACKS + hog), fastest(scenario, CALLBACKS + hog, POSITIONAL + hog)
     cells = [thousands(futures), thousands(plain), times(futures, plain, "rate")]
     cells += [thousands(callbacks), thousands(called), times(callbacks, called, "rate")]
     cells += [thousands(scenario.find(label)) for label in OTHERS.values()]

@@ -25,7 +25,7 @@ ONLY = {
     "throughput-100": ["replay", "ours, callbacks", "no callbacks", "positional", "aiokafka", "kafka-python"],
     "throughput-1000": ["ours, futures"],
     "replicated-100": ["ours, callbacks"],
-    "defaults-100": ["confluent, callbacks"],
+    "defaults-100": ["confluent, callbacks", "positional"],
     "defaults-1000": ["confluent, no callbacks"],
     "gil-hog": ["ours, futures, hog"],
     "lz4-100": ["ours, futures"],

@@ -112,8 +112,12 @@ class PositionalCallbacks(Callbacks):
 
     def _send(self, records: Any) -> None:
         produce, topic, on_delivery = self.producer.produce, self.topic, self._on_delivery
-        for value in records:
-            produce(topic, value, None, -1, on_delivery)
+        if self.records.keyed:
+            for name, key, value in records:
+                produce(name, value, key, -1, on_delivery)
+        else:
+            for value in records:
+                produce(topic, value, None, -1, on_delivery)
 
 
 def tally() -> tuple[OnDelivery, Callable[[], int]]:

@@ -12,6 +12,7 @@ from benchmarks.compare.scenarios.entries import (
     OURS_CALLBACKS,
     OURS_SAME,
     PLAIN,
+    POSITIONAL,
     against,
     with_options,
 )
@@ -63,6 +64,7 @@ def compressed(
             ours(OURS_TWO_THREADS, codec),
             confluent(PLAIN, codec),
             confluent(CALLBACKS, codec),
+            confluent(POSITIONAL, codec),
             java(codec),
         ),
         targets=targets,
@@ -72,7 +74,7 @@ def compressed(
 
 def ahead(rate: float, cpu: float | None = None) -> tuple[Target, ...]:
     """With callbacks on either side, and without."""
-    pairs = ((OURS_CALLBACKS, CALLBACKS), (OURS, CALLBACKS), (OURS, PLAIN))
+    pairs = ((OURS_CALLBACKS, CALLBACKS), (OURS_CALLBACKS, POSITIONAL), (OURS, CALLBACKS), (OURS, PLAIN))
     targets = [against(one, "rate", other, least=rate) for one, other in pairs]
     if cpu is not None:
         targets += [against(one, "cpu_per_million", other, most=cpu) for one, other in pairs]

@@ -34,6 +34,7 @@ THROUGHPUT_100 = Scenario(
         against(OURS_CALLBACKS, "rate", CALLBACKS, least=6),
         against(OURS_CALLBACKS, "cpu_per_million", CALLBACKS, most=1 / 6),
         against(OURS_CALLBACKS, "rate", POSITIONAL, least=6),
+        against(OURS_CALLBACKS, "cpu_per_million", POSITIONAL, most=1 / 6),
         against(OURS_SAME, "rate", REPLAY, least=0.25),
         against(OURS, "rate", AIOKAFKA, least=40),
         against(OURS, "rate", KAFKA_PYTHON, least=60),
@@ -79,12 +80,14 @@ REPLICATED = Scenario(
         OURS_SAME,
         PLAIN,
         CALLBACKS,
+        POSITIONAL,
         Entry(JAVA.label, "java", JAVA.options, {"java_rate": 120_000.0}, brokers=JAVA.brokers),
     ),
     targets=(
         against(OURS_SAME, "rate", PLAIN, "kafka3", least=1.5),
         against(OURS_SAME, "cpu_per_million", PLAIN, "kafka3", most=0.25),
         against(OURS_CALLBACKS, "rate", CALLBACKS, "kafka3", least=1.5),
+        against(OURS_CALLBACKS, "rate", POSITIONAL, "kafka3", least=1.5),
         against(OURS_CALLBACKS, "cpu_per_million", CALLBACKS, "kafka3", most=0.25),
     ),
 )
@@ -92,17 +95,19 @@ REPLICATED = Scenario(
 
 def defaults(value_size: int, least: float) -> Scenario:
     """No option but the address on either side. librdkafka is not idempotent then; ours is."""
-    plain = Entry("confluent, no callbacks", "confluent.NoCallbacks")
-    callbacks = Entry("confluent, callbacks", "confluent.Callbacks")
+    plain = Entry(PLAIN.label, PLAIN.client)
+    callbacks = Entry(CALLBACKS.label, CALLBACKS.client)
+    positional = Entry(POSITIONAL.label, POSITIONAL.client)
     return Scenario(
         name=f"defaults-{value_size}",
         title=f"{value_size:,}-byte values, one partition, default options on either side",
         workload="throughput",
         load=Load(value_size=value_size),
-        entries=(OURS, OURS_CALLBACKS, plain, callbacks),
+        entries=(OURS, OURS_CALLBACKS, plain, callbacks, positional),
         targets=(
             against(OURS, "rate", plain, "mock", "kafka", least=least),
             against(OURS_CALLBACKS, "rate", callbacks, "mock", "kafka", least=least),
+            against(OURS_CALLBACKS, "rate", positional, "mock", "kafka", least=least),
         ),
     )
 
@@ -111,26 +116,25 @@ HOG = {"hogs": 1.0}
 # poll() takes the GIL back, up to 5 ms beside a hog, for each delivered record: a long queue would hang it for minutes.
 CONFLUENT_HOG = {**CONFLUENT, "queue.buffering.max.messages": 500}
 CONFLUENT_HOG_PARAMS = {**HOG, "burst": 100.0}
+BESIDE_HOGS = (OURS, OURS_CALLBACKS, PLAIN, CALLBACKS, POSITIONAL)
+
+
+def hog(entry: Entry) -> Entry:
+    options, params = (CONFLUENT_HOG, CONFLUENT_HOG_PARAMS) if entry.options is CONFLUENT else ({}, HOG)
+    return Entry(f"{entry.label}, hog", entry.client, options, params)
+
 
 GIL_HOG = Scenario(
     name="gil-hog",
     title="100-byte values beside one CPU-bound Python thread",
     workload="throughput",
-    entries=(
-        OURS,
-        Entry("ours, futures, hog", "ours.Futures", params=HOG),
-        OURS_CALLBACKS,
-        Entry("ours, callbacks, hog", "ours.Callbacks", params=HOG),
-        PLAIN,
-        Entry("confluent, no callbacks, hog", "confluent.NoCallbacks", CONFLUENT_HOG, CONFLUENT_HOG_PARAMS),
-        CALLBACKS,
-        Entry("confluent, callbacks, hog", "confluent.Callbacks", CONFLUENT_HOG, CONFLUENT_HOG_PARAMS),
-    ),
+    entries=tuple(each for entry in BESIDE_HOGS for each in (entry, hog(entry))),
     targets=(
         Target("ours, futures, hog", "rate", (OURS.label,), least=0.35),
         Target("ours, callbacks, hog", "rate", (OURS_CALLBACKS.label,), least=0.35),
         Target("ours, futures, hog", "rate", ("confluent, callbacks, hog",), least=300),
         Target("ours, callbacks, hog", "rate", ("confluent, callbacks, hog",), least=300),
+        Target("ours, callbacks, hog", "rate", ("confluent, callbacks, positional call, hog",), least=300),
     ),
 )
 
