@@ -119,7 +119,7 @@ class ExpiredFirst:
     def __init__(self, broker: EmbeddedBroker, make: Callable[..., KafkaProducer], code: int, written: bool) -> None:
         """``code`` is the first's answer; ``written`` whether it was written all the same."""
         self.broker = broker
-        self.producer = make(broker, **FAST, delivery_timeout_ms=1500, request_timeout_ms=1500)
+        self.producer = make(broker, **FAST, delivery_timeout_ms=5000, request_timeout_ms=5000)
         warm(self.producer)
         old, _ = broker.leader("t", 0)
         broker.hold("Produce", node=old)
@@ -129,7 +129,7 @@ class ExpiredFirst:
         self.first = launch(self.producer, broker, b"1")
         broker.move_leader("t", 0, 3 - old, hint=False)
         use_leader(self.producer, 3 - old)
-        wait_until(lambda: time.monotonic() > began + 0.7)  # so that their times are up one after the other
+        wait_until(lambda: time.monotonic() > began + 2.0)  # so that their times are up one after the other
         self.second = launch(self.producer, broker, b"2")
         broker.release(node=old)
         error = outcome(self.first)

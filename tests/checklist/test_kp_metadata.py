@@ -93,7 +93,7 @@ def test_kp25_a_partition_that_never_appears(broker: EmbeddedBroker, make: Make)
 @pytest.mark.parametrize("silent", [False, True], ids=["always refused", "refused, then silence"])
 def test_kp26_the_cause_of_a_time_out(silent: bool, broker: EmbeddedBroker, make: Make) -> None:
     """When partitions_for() gives up, what the broker said of the topic is the cause, however the wait ended."""
-    producer = make(broker, max_block_ms=500, retry_backoff_ms=50, retry_backoff_max_ms=50)
+    producer = make(broker, max_block_ms=2000, retry_backoff_ms=50, retry_backoff_max_ms=50)
 
     def silence() -> None:
         broker.wait_for_requests("Metadata", 1, WAIT_S)

@@ -52,7 +52,7 @@ def test_mb11_zstd_is_not_converted_for_old_brokers(start_broker: StartBroker, m
         broker.move_leader("t", 0, 1)
     producer = make(broker.node_address(1), compression_type="zstd", retry_backoff_ms=5, metadata_max_age_ms=50)
     assert producer.send("t", bytes(1000)).get(WAIT_S).offset == 0
-    refusals = broker.fail("Produce", 19, node=1)
+    refusals = broker.fail("Produce", 19, node=1, times=None)
     future = producer.send("t", bytes(1000))
     broker.wait(lambda it: len([r for r in it.requests_of("Produce") if r.node == 1]) >= 2, timeout=WAIT_S)
     broker.move_leader("t", 0, 2)

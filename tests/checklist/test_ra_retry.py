@@ -154,13 +154,13 @@ def test_ra16_two_batches_expire_together(start_broker: StartBroker, make: Make)
 
 def test_ra17_retries_do_not_expire_by_the_request_time_out(broker: EmbeddedBroker, make: Make) -> None:
     """A batch that is sent again and again expires by the delivery time-out, counted from its making, and no sooner."""
-    producer = make(broker, delivery_timeout_ms=1000, request_timeout_ms=100, linger_ms=0, retry_backoff_ms=50)
+    producer = make(broker, delivery_timeout_ms=3000, request_timeout_ms=100, linger_ms=0, retry_backoff_ms=50)
     producer.send("t", b"v", partition=0).get(WAIT_S)
     broker.fail("Produce", NotEnoughReplicasError, times=None)
     began = time.monotonic()
     future = producer.send("t", b"v", partition=0)
     assert isinstance(error_of(future), KafkaTimeoutError)
-    assert 0.995 <= time.monotonic() - began < 10
+    assert 2.995 <= time.monotonic() - began < 15
     assert len(tries(broker, 0)) > 3
 
 
@@ -232,8 +232,8 @@ def test_ra25_a_retry_whose_time_is_up(in_flight: int, broker: EmbeddedBroker, m
     Java sends it again if its partition is not muted, because it drains before it looks for what has expired; here
     nothing leaves that has expired.
     """
-    producer = make(broker, delivery_timeout_ms=800, request_timeout_ms=300, linger_ms=0, retry_backoff_ms=5000,
-                    retry_backoff_max_ms=5000, max_in_flight_requests_per_connection=in_flight,
+    producer = make(broker, delivery_timeout_ms=3000, request_timeout_ms=2500, linger_ms=0, retry_backoff_ms=20_000,
+                    retry_backoff_max_ms=20_000, max_in_flight_requests_per_connection=in_flight,
                     enable_idempotence=in_flight > 1)  # fmt: skip
     producer.send("t", b"v", partition=0).get(WAIT_S)
     broker.fail("Produce", NotEnoughReplicasError, times=1)
@@ -241,7 +241,7 @@ def test_ra25_a_retry_whose_time_is_up(in_flight: int, broker: EmbeddedBroker, m
     future = producer.send("t", b"w", partition=0)
     error = error_of(future)
     assert isinstance(error, KafkaTimeoutError)
-    assert 0.795 <= time.monotonic() - began < 4.5
+    assert 2.995 <= time.monotonic() - began < 15
     assert "NOT_ENOUGH_REPLICAS" in str(error)
     assert len(tries(broker, 0)) == 2
 

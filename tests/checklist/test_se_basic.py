@@ -99,9 +99,9 @@ def test_se06_one_in_flight_also_over_a_moved_leader(start_broker: StartBroker, 
 
 def test_se07_a_callback_of_an_expired_record_may_send(broker: EmbeddedBroker, make: Make) -> None:
     """A callback that is told of an expiry sends again: a new batch of the same partition."""
-    producer = make(broker, **FAST, delivery_timeout_ms=1000, request_timeout_ms=1000)
+    producer = make(broker, **FAST, delivery_timeout_ms=2500, request_timeout_ms=2500)
     warm(producer)
-    broker.throttle("Produce", 1200, times=1)
+    broker.throttle("Produce", 4000, times=1)
     warm(producer)
     again: list[Any] = []
     future = producer.send("t", b"expires", partition=0)
@@ -213,14 +213,14 @@ def test_se62_a_new_leader_is_tried_at_once_and_an_old_one_after_the_back_off(
     start_broker: StartBroker, make: Make
 ) -> None:
     """A retry goes to a leader just learnt without waiting; when that one refuses too, the back-off counts."""
-    moved = Moved(start_broker, make, 600)
+    moved = Moved(start_broker, make, 3000)
     moved.broker.fail("Produce", 19, node=moved.new)
     moved.broker.move_leader("t", 0, moved.new)
     assert offsets(moved.producer.send("t", b"x", partition=0)) == [1]
     assert moved.nodes() == [moved.old, moved.old, moved.new, moved.new]
     at = times(moved.broker)
-    assert at[2] - at[1] < 0.45
-    assert at[3] - at[2] >= 0.6
+    assert at[2] - at[1] < 2.5
+    assert at[3] - at[2] >= 3.0
 
 
 def test_se63_not_leader_without_a_hint_waits(start_broker: StartBroker, make: Make) -> None:
@@ -240,14 +240,14 @@ def test_se63_not_leader_without_a_hint_waits(start_broker: StartBroker, make: M
 
 def test_se64_not_leader_with_a_hint_goes_on_at_once(start_broker: StartBroker, make: Make) -> None:
     """Refused with the new leader's name: that one is used at once and noted, and metadata is asked for as well."""
-    moved = Moved(start_broker, make, 1500)
+    moved = Moved(start_broker, make, 6000)
     asked = moved.broker.request_count("Metadata")
     moved.broker.hold("Metadata")
     moved.broker.move_leader("t", 0, moved.new)
     assert offsets(moved.producer.send("t", b"x", partition=0)) == [1]
     assert moved.leader_known() == moved.new
     at = times(moved.broker)
-    assert at[2] - at[1] < 1.2
+    assert at[2] - at[1] < 4.5
     moved.broker.wait_for_requests("Metadata", asked + 1, DEADLINE_S)
     moved.broker.release()
 

@@ -232,6 +232,7 @@ def test_records_too_large_for_the_broker(
     assert values == [b"%04d" % number for number in range(60)]
 
 
+@pytest.mark.timeout(300)
 def test_a_restart_under_way(
     old: OldKafka, has_headers: bool, new_topic: NewTopic, new_producer: NewProducer, read_back: ReadBack
 ) -> None:

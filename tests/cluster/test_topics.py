@@ -124,7 +124,7 @@ def test_partitions_added_while_sending(
 
     def reached() -> bool:
         for _ in range(50):
-            ledger.send()
+            ledger.send(padding=1000)  # so that a choice does not last long
             producer.flush(timeout=20)
         return {future.get(0).partition for _, future in ledger.entries} == {0, 1, 2, 3, 4}
 

@@ -32,10 +32,10 @@ class Run:
         self.futures: list[RecordFuture] = []
         self.called: list[int] = []
         promise, fault, lasts = cell.promise, cell.fault, cell.fault.lasts
-        self.delivery_timeout_ms = 900 if lasts else 90_000
-        request_timeout_ms = 400 if not fault.answered else 700 if lasts else 20_000
+        self.delivery_timeout_ms = 2_000 if lasts else 90_000
+        request_timeout_ms = 900 if fault.name.startswith("silence") else 1_500 if lasts else 20_000
         # What is refused for ever has been answered, and waits for its third try, when its time is up: no doubt.
-        backoff_ms = 400 if lasts and fault.answered else 2
+        backoff_ms = 900 if lasts and fault.answered else 2
         self.producer = KafkaProducer(
             bootstrap_servers=broker.address, acks=promise.acks, enable_idempotence=promise.idempotent,
             max_in_flight_requests_per_connection=promise.in_flight, linger_ms=200 if lasts else 60_000,

@@ -193,9 +193,10 @@ def test_waits_for_slow_callbacks_as_long_as_it_may(broker: EmbeddedBroker, make
 
 
 def test_does_not_wait_longer_for_a_callback_that_hangs(broker: EmbeddedBroker, make: Make) -> None:
-    go_on = threading.Event()
+    go_on, called = threading.Event(), threading.Barrier(2)
     producer = make(broker)
-    future = producer.send("t", b"x", on_delivery=lambda *_: go_on.wait(10))
+    future = producer.send("t", b"x", on_delivery=lambda *_: (called.wait(20), go_on.wait(10)))
+    called.wait(20)
     assert timed(lambda: producer.close(timeout=0.5)) < 5
     assert future.succeeded()
     go_on.set()

@@ -57,7 +57,7 @@ def test_expired_while_a_worker_has_it(roomy: EmbeddedBroker, make: Make) -> Non
     """Its futures learn of it in time, not when the worker is done; nothing of it is ever sent, and its partition
     goes on with what comes next."""
     producer = make(roomy, delivery_timeout_ms=400, request_timeout_ms=300, **SLOW)
-    producer.send("t", b"x", partition=0).get(timeout=20)
+    wait_for(lambda: delivered(producer.send("t", b"x", partition=0)), "a record that is written in time", 60)
     value = slow_value(4_000_000)
     began = time.monotonic()
     future = producer.send("t", value, partition=0)

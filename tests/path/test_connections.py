@@ -209,7 +209,7 @@ class TestDeadAddresses:
         for _ in range(20):
             for index in range(6):
                 if leaders[index] != 2:
-                    assert producer.send("t", b"v", partition=index).get(2).partition == index
+                    assert producer.send("t", b"v", partition=index).get(8).partition == index
         assert not any(future.is_done for future in stuck)
         relay.heal()
         assert outcomes(stuck) == [None] * len(stuck)

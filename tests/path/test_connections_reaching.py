@@ -116,7 +116,7 @@ class TestAddresses:
         with serving(silence) as (silent, to_silent):
             names["kafka.example"] = [("127.0.0.1", int(it.rpartition(":")[2])) for it in (silent, broker.address)]
             broker._cluster.nodes[1].host, broker._cluster.nodes[1].port = "kafka.example", 9092
-            producer = make("kafka.example:9092", request_timeout_ms=1000, reconnect_backoff_ms=10)
+            producer = make("kafka.example:9092", request_timeout_ms=5000, reconnect_backoff_ms=10)
             assert outcomes(send(producer, range(4))) == [None] * 4
             metadata = producer._lifecycle.metadata
             for _ in range(3):
@@ -132,7 +132,7 @@ class TestAddresses:
     ) -> None:
         ports = [free_port(), free_port()]
         names["kafka.example"] = [("127.0.0.1", port) for port in ports]
-        error = make("kafka.example:9092", max_block_ms=500).send("t", b"v").exception
+        error = make("kafka.example:9092", max_block_ms=2000).send("t", b"v").exception
         assert "kafka.example:9092: could not connect" in str(error)
         assert all(f"127.0.0.1:{port}: Connection refused" in str(error) for port in ports)
 
@@ -140,7 +140,7 @@ class TestAddresses:
         self, names: dict[str, list[tuple[str, int]]], broker: EmbeddedBroker, make: Make
     ) -> None:
         producer = make("kafka.example:9092", max_block_ms=20_000, reconnect_backoff_ms=10)
-        error = make("kafka.example:9092", max_block_ms=300).send("t", b"v").exception
+        error = make("kafka.example:9092", max_block_ms=2000).send("t", b"v").exception
         assert "cannot resolve" in str(error)
         names["kafka.example"] = [("127.0.0.1", int(broker.address.rpartition(":")[2]))]
         assert outcomes(send(producer, range(4))) == [None] * 4
@@ -158,7 +158,7 @@ class TestIPv6:
     def test_errors_name_it_readably(self, make: Make) -> None:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
             port = server.getsockname()[1]
-        error = make(f"[::1]:{port}", max_block_ms=300).send("t", b"v").exception
+        error = make(f"[::1]:{port}", max_block_ms=2000).send("t", b"v").exception
         assert f"last errors: [::1]:{port}: could not connect: [::1]:{port}: Connection refused" in str(error)
 
     def test_a_server_that_does_not_answer_is_named_readably(self, make: Make) -> None:

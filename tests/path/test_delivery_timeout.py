@@ -17,7 +17,7 @@ from tools.brokers.processes import wait_for
 
 
 def test_in_flight_fails_in_time_and_keeps_its_bytes(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, linger_ms=0, delivery_timeout_ms=600, request_timeout_ms=600)
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=2000, request_timeout_ms=2000)
     producer.send("t", b"x", partition=0).get(timeout=10)
     broker.hold("Produce")
     began = time.monotonic()
@@ -26,8 +26,8 @@ def test_in_flight_fails_in_time_and_keeps_its_bytes(broker: EmbeddedBroker, mak
     waiting = producer.send("t", b"queued", partition=0)
     for future in (sent, waiting):
         with pytest.raises(KafkaTimeoutError, match="1 record"):
-            future.get(timeout=5)
-    assert 0.55 < time.monotonic() - began < 5
+            future.get(timeout=10)
+    assert 1.95 < time.monotonic() - began < 8
     assert sent.exception.in_doubt
     broker.release()
     assert producer.send("t", b"later", partition=0).get(timeout=10)
@@ -53,7 +53,7 @@ def test_what_waits_for_a_leader_says_so(
 
 
 def test_the_request_outlives_its_batch(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, linger_ms=0, delivery_timeout_ms=400, request_timeout_ms=400)
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=2000, request_timeout_ms=2000)
     pool = producer._lifecycle.accumulator
     producer.send("t", b"x", partition=0).get(timeout=10)
     broker.hold("Produce")
@@ -61,8 +61,8 @@ def test_the_request_outlives_its_batch(broker: EmbeddedBroker, make: Make) -> N
     broker.wait(lambda broker: broker.record_count("t") == 2)
     time.sleep(0.2)
     with pytest.raises(KafkaTimeoutError):
-        old.get(timeout=2)
-    deadline = time.monotonic() + 2
+        old.get(timeout=10)
+    deadline = time.monotonic() + 20
     while pool.pool_stats()["slabs_acquired"] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert pool.pool_stats()["slabs_acquired"] == 0  # the request has timed out, too
@@ -73,7 +73,7 @@ def test_memory_of_a_request_under_way_is_not_used_again(start_broker: StartBrok
     """The bytes of an expired batch stay what they are until its request has ended: most are not even written yet."""
     broker = start_broker(topics={"t": 2}, brokers=2, max_message_bytes=1 << 24)
     producer = make(
-        broker.node_address(1), linger_ms=0, delivery_timeout_ms=2500, request_timeout_ms=2500, retry_backoff_ms=5,
+        broker.node_address(1), linger_ms=0, delivery_timeout_ms=6000, request_timeout_ms=6000, retry_backoff_ms=5,
         retry_backoff_max_ms=20, buffer_memory=20 << 20, max_request_size=16 << 20, max_block_ms=20,
     )  # fmt: skip
     wait_for(lambda: producer.send("t", b"x", partition=1).exception is None, "a record that is taken", 20)
@@ -81,7 +81,7 @@ def test_memory_of_a_request_under_way_is_not_used_again(start_broker: StartBrok
     broker.leaderless("t", 0)
     old = os.urandom(15 << 20)
     expiring = producer.send("t", old, partition=0)
-    time.sleep(1.2)  # so that the request, which may take as long as the batch, outlives it
+    time.sleep(3)  # so that the request, which may take as long as the batch, outlives it
     broker.hold(node=2, read=False)
     broker.move_leader("t", 0, 2)
     with pytest.raises(KafkaTimeoutError, match="Expiring") as failure:
@@ -118,7 +118,7 @@ def test_counts_from_send(broker: EmbeddedBroker, make: Make) -> None:
 
 def test_close_ends_the_request_of_an_expired_batch(broker: EmbeddedBroker, make: Make) -> None:
     """close() waits for outcomes, not for requests: bytes and connections go with it all the same."""
-    producer = make(broker, linger_ms=0, delivery_timeout_ms=500, request_timeout_ms=400, retry_backoff_ms=5)
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=2000, request_timeout_ms=1500, retry_backoff_ms=5)
     producer.send("t", b"x", partition=0).get(timeout=10)
     broker.hold("Produce")
     lost = producer.send("t", b"in flight", partition=0)
@@ -132,25 +132,26 @@ def test_close_ends_the_request_of_an_expired_batch(broker: EmbeddedBroker, make
 
 def test_of_what_never_left(start_broker: StartBroker, make: Make) -> None:
     broker = start_broker()
-    producer = make(broker, linger_ms=0, delivery_timeout_ms=500, request_timeout_ms=300)
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=2000, request_timeout_ms=300,
+                    reconnect_backoff_max_ms=50)
     producer.send("t", b"x", partition=0).get(timeout=10)
     broker.stop_node(1)
     began = time.monotonic()
     futures = [producer.send("t", b"x", partition=i % 4) for i in range(100)]
     for future in futures:
         with pytest.raises(KafkaTimeoutError):
-            future.get(timeout=5)
-    assert 0.4 < time.monotonic() - began < 5
+            future.get(timeout=10)
+    assert 1.9 < time.monotonic() - began < 10
     assert not any(future.exception.in_doubt for future in futures[4:])
     broker.start_node(1)
     assert producer.send("t", b"x", partition=0).get(timeout=10).offset == 1
 
 
 def test_of_retries_without_end_names_the_last_error(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, linger_ms=0, delivery_timeout_ms=400, request_timeout_ms=400, retry_backoff_ms=10)
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=2000, request_timeout_ms=2000, retry_backoff_ms=10)
     broker.fail("Produce", 19, times=None)
     with pytest.raises(KafkaTimeoutError, match=r"NOT_ENOUGH_REPLICAS|NotEnoughReplicas"):
-        producer.send("t", b"x").get(timeout=5)
+        producer.send("t", b"x").get(timeout=10)
     broker.clear()
     assert producer.send("t", b"x").get(timeout=10).offset >= 0
 

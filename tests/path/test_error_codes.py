@@ -174,7 +174,7 @@ def test_codes_nobody_expects_end_well_or_in_their_class(broker: EmbeddedBroker,
 @pytest.mark.parametrize("code", [3, 6, 7, 20, 56])
 def test_written_and_then_never_again_reachable(broker: EmbeddedBroker, make: Make, code: int) -> None:
     """The broker wrote the record and stopped leading: nobody can be asked again, and the record says so."""
-    producer = make(broker, **FAST, delivery_timeout_ms=500, request_timeout_ms=500)
+    producer = make(broker, **FAST, delivery_timeout_ms=1500, request_timeout_ms=1500)
     producer.send("t", b"0", partition=0).get(timeout=DEADLINE_S)
     broker.fail("Produce", code, after_append=True)
     broker.trigger("Produce", lambda: broker.fail("Produce", 5, times=None), skip=1)
@@ -191,11 +191,12 @@ def test_fatal_codes_end_the_producer(broker: EmbeddedBroker, make: Make, code: 
     producer = make(broker, linger_ms=0)
     producer.send("t", b"0", partition=0).get(timeout=10)
     cls = class_of(code)
-    broker.delay("Produce", 200)
+    broker.hold("Produce")
     broker.fail("Produce", code)
     futures = [producer.send("t", b"x", partition=0)]
     broker.wait_for_requests("Produce", 2)
     futures += [producer.send("t", b"x", partition=0) for i in range(100)]
+    broker.release()
     for future in futures:
         with pytest.raises(cls):
             future.get(timeout=10)
@@ -232,12 +233,16 @@ def test_retries_are_counted(broker: EmbeddedBroker, make: Make) -> None:
 
 def test_backoff_grows_up_to_its_maximum(broker: EmbeddedBroker, make: Make) -> None:
     producer = make(broker, linger_ms=0, retry_backoff_ms=20, retry_backoff_max_ms=100)
-    broker.fail("Produce", 19, times=6)
-    producer.send("t", b"x").get(timeout=10)
-    times = [request.time for request in broker.requests_of("Produce")]
-    pauses = [(later - earlier) * 1000 for earlier, later in pairwise(times)]
-    for pause, wanted in zip(pauses, (20, 40, 80, 100, 100, 100), strict=True):
-        assert wanted * 0.79 < pause < wanted * 1.21 + 25, pauses
+    tries: list[list[float]] = []
+    for _ in range(4):
+        asked = broker.request_count("Produce")
+        broker.fail("Produce", 19, times=6)
+        producer.send("t", b"x").get(timeout=10)
+        times = [request.time for request in broker.requests_of("Produce")[asked:]]
+        tries.append([(later - earlier) * 1000 for earlier, later in pairwise(times)])
+    shortest = [min(pauses) for pauses in zip(*tries, strict=True)]  # a busy machine lengthens some of them
+    for pause, wanted in zip(shortest, (20, 40, 80, 100, 100, 100), strict=True):
+        assert wanted * 0.79 < pause < wanted * 1.21 + 50, tries
 
 
 def test_duplicates_count_as_success(broker: EmbeddedBroker, make: Make) -> None:

@@ -114,8 +114,8 @@ def test_timeout_is_for_the_whole_call(broker: EmbeddedBroker, make: Make) -> No
     futures = [producer.send("t", b"x", partition=partition) for partition in range(4)]
     began = time.monotonic()
     with pytest.raises(KafkaTimeoutError, match=r"4 records \(4 of 't'\)"):
-        producer.flush(timeout=1)
-    assert 0.95 < time.monotonic() - began < 3
+        producer.flush(timeout=2.5)
+    assert 2.45 < time.monotonic() - began < 8  # and not that for each partition
     assert not any(future.is_done for future in futures)
     broker.release()
     producer.flush(timeout=10)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,15 @@ CALLS = {
 }
 
 
+def wait_until_asleep(pid: int) -> None:
+    """Until its main thread is, and not for a moment only."""
+    stat, quiet, deadline = Path(f"/proc/{pid}/stat"), 0, time.monotonic() + 20
+    while quiet < 10:
+        assert time.monotonic() < deadline
+        quiet = quiet + 1 if stat.read_text().rpartition(")")[2].split()[0] == "S" else 0
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("during", CALLS)
 def test_fork_in_a_signal_handler(broker: EmbeddedBroker, during: str) -> None:
     call, expected = CALLS[during]
@@ -75,6 +86,7 @@ def test_fork_in_a_signal_handler(broker: EmbeddedBroker, during: str) -> None:
             broker.wait_for_requests("Produce", 1, timeout=20)
             if during == "partitions_for":
                 broker.wait(lambda broker: broker.request_count("Metadata") >= 3, timeout=20)
+            wait_until_asleep(process.pid)  # in the call, not merely on its way there
             process.send_signal(10)
             said = {process.stdout.readline()}
             broker.create_topic("u", 1)

@@ -276,7 +276,9 @@ def test_headers_list_that_changes_meanwhile(broker: EmbeddedBroker, make: Make)
 
 @pytest.mark.parametrize("way", WAYS)
 def test_partition_out_of_range(way: str, broker: EmbeddedBroker, make: Make) -> None:
-    producer = make_by(way, make, broker, max_block_ms=300)
+    producer = make_by(way, make, broker)
+    producer.partitions_for("t")
+    producer._max_block_s = 0.3
     for _ in range(2):
         seen: list[Any] = []
         began = time.monotonic()
@@ -293,8 +295,8 @@ def test_partition_added_meanwhile(way: str, broker: EmbeddedBroker, make: Make)
     producer = make_by(way, make, broker, max_block_ms=10_000)
     producer.send("t", b"v", partition=0).get(TIMEOUT_S)
     timer = threading.Timer(0.2, broker.add_partitions, ("t", 6))
-    timer.start()
     began = time.monotonic()
+    timer.start()
     metadata = producer.send("t", b"v", partition=5).get(TIMEOUT_S)
     timer.join()
     assert (metadata.partition, metadata.offset) == (5, 0)

@@ -184,7 +184,9 @@ def test_on_send_error(broker: EmbeddedBroker, make: Make) -> None:
     """For every exception, after the record's own callback; an acknowledgement does not follow."""
     log: list[Any] = []
     producer = make(broker, interceptors=[Noting(log)], value_serializer=str.encode, max_request_size=1000,
-                    max_block_ms=100, partitioner=lambda key, every, some: 1 / 0)
+                    partitioner=lambda key, every, some: 1 / 0)
+    producer.partitions_for("t")
+    producer._max_block_s = 0.1
     for arguments, is_raised, where, error in ERRORS:
         del log[:]
         send = {"topic": "t", "on_delivery": lambda *a: log.append("callback")} | arguments

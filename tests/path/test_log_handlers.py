@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from pykafka_fast.errors import ClosedForcefullyError, KafkaTimeoutError
 from pykafka_fast.log import LogThread, get_logger
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker, threads_of
-from tools.brokers.processes import wait_for
+from tools.brokers.processes import free_port, wait_for
 
 TIMEOUT_S = 20.0
 
@@ -37,12 +36,6 @@ def attach() -> Iterator[Callable[..., None]]:
         logger.removeHandler(handler)
 
 
-def unused_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 class Sending(logging.Handler):
     """Sends every line."""
 
@@ -59,11 +52,12 @@ class Sending(logging.Handler):
 def test_one_that_sends_waits_for_no_more_than_the_broker(attach: Callable[..., None], make: Make,
                                                           start_broker: StartBroker) -> None:
     """It holds its lock while it waits for metadata; the sender, which is to fetch that, has something to say."""
-    port, handler = unused_port(), Sending()
+    port, handler = free_port(), Sending()
     handler.producer = make(f"127.0.0.1:{port}", reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, linger_ms=0)
     attach(handler)
     brokers: list[EmbeddedBroker] = []
-    threading.Timer(0.5, lambda: brokers.append(start_broker(topics={"t": 1}, port=port))).start()
+    timer = threading.Timer(0.5, lambda: brokers.append(start_broker(topics={"t": 1}, port=port)))
+    timer.start()
     began = time.monotonic()
     logging.getLogger("pykafka_fast.users").error("a line")
     assert time.monotonic() - began < 10
@@ -71,13 +65,14 @@ def test_one_that_sends_waits_for_no_more_than_the_broker(attach: Callable[..., 
     assert name == threading.current_thread().name
     assert future.get(TIMEOUT_S).offset >= 0
     handler.producer.close(TIMEOUT_S)
+    timer.join()
     assert b"a line" in [record.value for record in brokers[0].records("t")]
 
 
 def test_one_that_sends_what_the_producer_says_keeps_nobody_waiting(attach: Callable[..., None], make: Make) -> None:
     """Its send() waits for metadata; what came behind the line that it sends is sent in its time."""
     handler = Sending()
-    handler.producer = make(f"127.0.0.1:{unused_port()}", max_block_ms=1500)
+    handler.producer = make(f"127.0.0.1:{free_port()}", max_block_ms=1500)
     attach(handler)
     began = time.monotonic()
     handler.producer.send("other", b"x")
@@ -279,7 +274,7 @@ def test_one_that_raises_ends_nothing(what: str, attach: Callable[..., None], ma
     handler: Any = Broken()
     if what == "emit":
         handler.filter = lambda record: True
-    port = unused_port()
+    port = free_port()
     producer = make(f"127.0.0.1:{port}", reconnect_backoff_ms=20, reconnect_backoff_max_ms=100, max_block_ms=300)
     attach(handler)
     assert isinstance(producer.send("t", b"x").exception, KafkaTimeoutError)
@@ -297,7 +292,7 @@ def test_one_that_raises_ends_nothing(what: str, attach: Callable[..., None], ma
     ("reconnect_backoff_ms", float("inf")), ("request_timeout_ms", float("inf")),
 ])  # fmt: skip
 def test_what_is_due_in_a_month_can_be_waited_for(name: str, value: float, make: Make) -> None:
-    producer = make(f"127.0.0.1:{unused_port()}", max_block_ms=300, **{name: value})
+    producer = make(f"127.0.0.1:{free_port()}", max_block_ms=300, **{name: value})
     assert isinstance(producer.send("t", b"x").exception, KafkaTimeoutError)
     assert producer._lifecycle.fatal is None
 

@@ -143,7 +143,7 @@ class TestAllBrokersReplaced:
         self, start_broker: StartBroker, successor: EmbeddedBroker, make: Make
     ) -> None:
         old = start_broker(brokers=2)
-        options = {**QUICK, "delivery_timeout_ms": 1000, "request_timeout_ms": 500}
+        options = {**QUICK, "delivery_timeout_ms": 2000, "request_timeout_ms": 500}
         producer = make(f"{successor.addresses[0]},{old.addresses[0]}", **options, metadata_recovery_strategy="none")
         assert outcomes(send(producer, "old")[0]) == [None] * 20
         old.close()
@@ -155,7 +155,7 @@ class TestAllBrokersReplaced:
         deadline = time.monotonic() + TIMEOUT_S
         while outcomes([producer.send("t", b"back", partition=0)]) != [None]:
             assert time.monotonic() < deadline
-        assert again.record_count("t") == 1
+        assert again.record_count("t") >= 1
 
 
 @pytest.mark.parametrize("idempotent", [True, False])

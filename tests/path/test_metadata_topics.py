@@ -87,7 +87,8 @@ def test_order_in_a_topic_that_was_created_again(code: int, start_broker: StartB
 def test_deleted_and_created_again(idempotent: bool, start_broker: StartBroker, make: Make) -> None:
     """The new topic has another id and another number of partitions; its leader knows nothing of us."""
     broker = start_broker(topics={"t": 4}, strangers=True)
-    producer = make(broker, **QUICK, enable_idempotence=idempotent)
+    producer = make(broker, **QUICK, enable_idempotence=idempotent,
+                    max_in_flight_requests_per_connection=5 if idempotent else 1)
     assert outcomes([producer.send("t", b"old", partition=i % 4) for i in range(40)]) == [None] * 40
     old_id = broker.topic_id("t")
     broker.delete_topic("t")
@@ -213,6 +214,6 @@ class TestAuthorization:
 
 def test_never_there(broker: EmbeddedBroker, make: Make) -> None:
     """The time-out says which topic, and what the cluster says about it."""
-    producer = make(broker, **QUICK, max_block_ms=200)
+    producer = make(broker, **QUICK, max_block_ms=2000)
     with pytest.raises(KafkaTimeoutError, match=r"'nowhere'.*UNKNOWN_TOPIC_OR_PARTITION"):
         producer.send("nowhere", b"v").get(0)

@@ -41,14 +41,15 @@ def test_one_question_per_topic(start_broker: StartBroker, make: Make) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_topic_that_is_not_there(way: str, broker: EmbeddedBroker, make: Make) -> None:
-    producer = make_by(way, make, broker, max_block_ms=300)
+    producer = make_by(way, make, broker, max_block_ms=1000)
     for partition in (None, 0):
         future, took = timed(lambda partition=partition: producer.send("unknown", b"v", partition=partition))
-        assert 0.25 < took < 5
+        assert 0.95 < took < 10
         with pytest.raises(KafkaTimeoutError, match=r"topic 'unknown'.*UNKNOWN_TOPIC_OR_PARTITION"):
             future.get(0)
     with pytest.raises(KafkaTimeoutError, match="unknown"):
         producer.partitions_for("unknown")
+    producer._max_block_s = 30.0
     assert producer.send("t", b"v").get(TIMEOUT_S).offset >= 0
     asked = broker.request_count("Metadata")
     assert asked < 40  # with pauses between
@@ -58,10 +59,11 @@ def test_a_topic_that_is_not_there(way: str, broker: EmbeddedBroker, make: Make)
 def test_a_topic_created_meanwhile(way: str, broker: EmbeddedBroker, make: Make) -> None:
     producer = make_by(way, make, broker)
     timer = threading.Timer(0.2, broker.create_topic, ("late", 3))
+    began = time.monotonic()
     timer.start()
-    future, took = timed(lambda: producer.send("late", b"v", partition=1))
+    future = producer.send("late", b"v", partition=1)
+    assert 0.1 < time.monotonic() - began < 8
     assert future.get(TIMEOUT_S).offset == 0
-    assert 0.1 < took < 3
     timer.join()
 
 
@@ -160,7 +162,7 @@ def test_age(start_broker: StartBroker, make: Make) -> None:
 def test_an_idle_topic_is_forgotten_a_busy_one_is_not(start_broker: StartBroker, make: Make) -> None:
     broker = start_broker(topics={"idle": 1, "busy": 1})
     producer = make(broker, metadata_max_age_ms=50, metadata_max_idle_ms=5000, linger_ms=0)
-    producer._lifecycle.metadata._max_idle_ns = 300_000_000  # the option begins at five seconds
+    producer._lifecycle.metadata._max_idle_ns = 3_000_000_000  # the option begins at five seconds
     for topic in ("idle", "busy"):
         producer.send(topic, b"v").get(TIMEOUT_S)
     metadata = producer._lifecycle.metadata

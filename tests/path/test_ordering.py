@@ -51,7 +51,7 @@ def test_batches_of_a_partition_are_pipelined(broker: EmbeddedBroker, make: Make
     began = time.monotonic()
     futures = [producer.send("t", b"%d" % i + bytes(300), partition=0) for i in range(1, 6)]
     get_all(futures)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5
     assert [value and value[:1] for value in values(broker)] == numbers(6)
 
 
@@ -157,17 +157,17 @@ def test_a_failed_batch_leaves_no_hole(broker: EmbeddedBroker, make: Make) -> No
 
 
 def test_expired_in_flight_then_alive_again(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, **FAST, delivery_timeout_ms=300, request_timeout_ms=300)
+    producer = make(broker, **FAST, delivery_timeout_ms=3000, request_timeout_ms=1000)
     get_all(send(producer, range(10)))
     broker.hold("Produce")
     lost = send(producer, range(10, 40))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not all(future.is_done for future in lost) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert all(future.failed() for future in lost)
     broker.release()
     later = send(producer, range(100, 200))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not all(future.is_done for future in later) and time.monotonic() < deadline:
         time.sleep(0.01)
     written = values(broker)

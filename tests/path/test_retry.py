@@ -126,7 +126,7 @@ class TestSequences:
         assert error.in_doubt
 
     def test_expired_in_flight_and_then_alive_again(self, broker: EmbeddedBroker, make: Make) -> None:
-        producer = make(broker, delivery_timeout_ms=400, request_timeout_ms=200, linger_ms=0)
+        producer = make(broker, delivery_timeout_ms=3000, request_timeout_ms=500, linger_ms=0)
         warmed_up(producer)
         broker.hold("Produce", read=False)
         errors = outcomes(send(producer, range(4, 40)))
@@ -162,7 +162,7 @@ class TestTooLarge:
 
 
 def test_guilty_records_are_told_from_the_others(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, linger_ms=100)
+    producer = make(broker, linger_ms=60_000)
     warmed_up(producer, 1)
     broker.record_errors("t", {1: "no key", 2: "no key either"}, message="some are bad")
     errors = outcomes(send(producer, range(1, 5), 1))
@@ -197,7 +197,7 @@ class TestMovedLeaders:
         check_log(broker, range(400))
 
     def test_no_leader_until_the_time_is_up(self, broker: EmbeddedBroker, make: Make) -> None:
-        producer = make(broker, delivery_timeout_ms=300, request_timeout_ms=100)
+        producer = make(broker, delivery_timeout_ms=2000, request_timeout_ms=1000)
         warmed_up(producer)
         broker.leaderless("t")
         errors = outcomes(send(producer, range(4, 8)))

@@ -114,7 +114,7 @@ def test_timestamps(way: str, broker: EmbeddedBroker, make: Make) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_batch_of_timestamps_in_any_order(way: str, broker: EmbeddedBroker, make: Make) -> None:
-    producer = make_by(way, make, broker, linger_ms=200)
+    producer = make_by(way, make, broker, linger_ms=60_000)
     producer.partitions_for("t")
     wanted = [NOW, NOW - 10_000_000, NOW + 7, 0, NOW]
     for stamp in wanted:
@@ -321,10 +321,16 @@ def test_a_full_pool_asks_nobody_twice(broker: EmbeddedBroker, make: Make) -> No
     broker.hold("Produce")
     filler = [producer.send("t", b"x" * 30_000) for _ in range(3)]
     ran.clear()
-    threading.Timer(0.3, broker.release).start()
-    began = time.monotonic()
+
+    def release() -> None:
+        stats = producer._lifecycle.accumulator.pool_stats
+        wait_for(lambda: stats()["waiting"] > 0, "send() to wait", TIMEOUT_S)
+        broker.release()
+
+    releaser = threading.Thread(target=release)
+    releaser.start()
     late = producer.send("t", b"y" * 60_000)
-    assert time.monotonic() - began > 0.1
+    releaser.join()
     assert ran == ["interceptor", "serializer", "partitioner"]
     for future in [*filler, late]:
         future.get(TIMEOUT_S)
@@ -332,8 +338,9 @@ def test_a_full_pool_asks_nobody_twice(broker: EmbeddedBroker, make: Make) -> No
 
 @pytest.mark.parametrize("way", WAYS)
 def test_exhausted_memory(way: str, broker: EmbeddedBroker, make: Make) -> None:
-    producer = make_by(way, make, broker, max_block_ms=150, buffer_memory=1 << 17, delivery_timeout_ms=40_000)
+    producer = make_by(way, make, broker, buffer_memory=1 << 17, delivery_timeout_ms=40_000)
     producer.send("t", b"x", partition=1).get(TIMEOUT_S)
+    producer._max_block_s = 0.15
     broker.hold("Produce")
     seen: list[Any] = []
     futures = [producer.send("t", b"x" * 30_000, partition=1, on_delivery=lambda *a: seen.append(a)) for _ in range(6)]
@@ -344,6 +351,7 @@ def test_exhausted_memory(way: str, broker: EmbeddedBroker, make: Make) -> None:
             future.get(0)
         assert type(raised.value).__name__ == "BufferExhaustedError"
     broker.release()
+    producer._max_block_s = 30.0
     kept = [future.get(TIMEOUT_S) for future in futures if future not in refused]
     assert len(seen) == 6
     assert broker.record_count("t") == 1 + len(kept)

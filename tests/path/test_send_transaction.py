@@ -74,7 +74,9 @@ def test_a_refusal_that_kafka_caused_fails_the_future(broker: EmbeddedBroker, ma
 
 
 def test_what_fails_before_it_does_not_reach_it(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, max_block_ms=50)
+    producer = make(broker)
+    producer.partitions_for("t")
+    producer._max_block_s = 0.05
     manager = producer._transaction_manager = Transactions()
     assert isinstance(producer.send("unknown", b"v").exception, KafkaTimeoutError)
     with pytest.raises(TypeError):

@@ -38,12 +38,15 @@ def interrupted(call: Callable[[], object], after: float = 0.15) -> float:
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
+    def start_and_call() -> None:  # the signal may come before the call does
+        thread.start()
+        call()
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=send)
-    thread.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            call()
+            start_and_call()
         return time.monotonic() - sent[0]
     finally:
         thread.join()
@@ -92,8 +95,9 @@ def test_send_that_waits_for_memory(broker: EmbeddedBroker, make: Make) -> None:
         def on_send_error(self, record: Any, topic_partition: Any, error: BaseException) -> None:
             told.append(error)
 
-    producer = make(broker, linger_ms=0, buffer_memory=64 << 10, max_block_ms=100, interceptors=[Watching()])
+    producer = make(broker, linger_ms=0, buffer_memory=64 << 10, interceptors=[Watching()])
     producer.send("t", b"x", partition=0).get(timeout=10)
+    producer._max_block_s = 0.1
     broker.hold("Produce")
     while not isinstance(producer.send("t", bytes(8000)).exception, BufferExhaustedError):
         pass

@@ -165,5 +165,5 @@ def test_closed_producers_that_are_kept_hold_no_thread(broker: EmbeddedBroker) -
     for _ in range(20):
         with KafkaProducer(bootstrap_servers=broker.address) as producer:
             kept.append((producer, producer.send("t", b"x", on_delivery=lambda *_: None)))
-    wait_for(lambda: os_threads() == before, "no thread", 10)  # one that was joined is listed for a moment
+    wait_for(lambda: os_threads() <= before, "no thread", 10)  # one that was joined is listed for a moment
     assert all(future.succeeded() for _, future in kept)

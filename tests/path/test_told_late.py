@@ -80,7 +80,7 @@ def test_await_of_a_range_of_which_a_part_is_done(start_broker: StartBroker, mak
 
 
 def test_a_record_whose_batch_is_split(broker: EmbeddedBroker, make: Make) -> None:
-    producer = make(broker, linger_ms=20, retry_backoff_ms=20, retry_backoff_max_ms=20)
+    producer = make(broker, linger_ms=1000, retry_backoff_ms=20, retry_backoff_max_ms=20)
     producer.send("t", b"x", partition=0).get(TIMEOUT_S)
     broker.hold("Produce")
     broker.fail("Produce", MESSAGE_TOO_LARGE)

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from tools.brokers.processes import wait_for
 
 ONE_TRY = 5.0
+ONE_CHANGE = 15.0
 
 
 class Admin:
@@ -22,8 +23,11 @@ class Admin:
 
     def __init__(self, bootstrap: str, timeout: float = 30.0):
         # Errors of a broker that a test has just killed are no news.
-        options: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": lambda error: None}
-        self._client = AdminClient(options)
+        self._options: dict[str, Any] = {
+            "bootstrap.servers": bootstrap, "log_level": 0, "error_cb": lambda error: None,
+            "reconnect.backoff.max.ms": 500,
+        }  # fmt: skip
+        self._client = AdminClient(self._options)
         self._timeout = timeout
 
     def create_topic(self, name: str, partitions: int, replication: int, config: Mapping[str, str] | None) -> None:
@@ -100,10 +104,11 @@ class Admin:
         unanswered = False
         while True:
             try:
-                action().result(self._timeout / 2)
+                action().result(min(self._timeout, ONE_CHANGE))
                 return
-            except TimeoutError:
+            except TimeoutError:  # a client whose broker was killed may wait for ever without asking the new one
                 unanswered = True
+                self._client = AdminClient(self._options)
                 if time.monotonic() > deadline:
                     raise
             except KafkaException as error:

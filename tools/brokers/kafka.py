@@ -204,7 +204,7 @@ class KafkaCluster:
     @property
     def admin(self) -> Admin:
         if self._admin is None:
-            self._admin = Admin(self.bootstrap)
+            self._admin = Admin(self.bootstrap, timeout=90.0)
         return self._admin
 
     def create_topic(

@@ -23,6 +23,10 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from tools.brokers import maven
 from tools.brokers.kafka import HERE, RETENTION, START_TIMEOUT, KafkaCluster
@@ -30,6 +34,7 @@ from tools.brokers.processes import Server, free_port, wait_for
 
 RELEASES = ("0.10.2.2", "2.8.2", "3.9.1")
 TOPIC_TIMEOUT = 60.0
+KNOWN_TIMEOUT = 15.0
 
 
 def old_kafka(release: str) -> "OldKafka":
@@ -104,10 +109,21 @@ class ZooKeeperKafka(OldKafka):
         while True:
             self._launch(node)
             try:
-                return self._servers[node].wait_until_said(self.READY, START_TIMEOUT)
-            except RuntimeError:  # ZooKeeper still knows the one that was killed
+                self._servers[node].wait_until_said(self.READY, START_TIMEOUT)
+                return wait_for(self._knows_itself, "a node that knows itself", KNOWN_TIMEOUT)
+            except (RuntimeError, TimeoutError):  # ZooKeeper knows the one that was killed, or a session expired
                 if time.monotonic() > deadline:
                     raise
+                self._servers[node].kill()
+
+    def _knows_itself(self) -> bool:
+        """A node held up for longer than its session lasts, while it started, serves an empty cluster for ever."""
+        options: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": 0, "error_cb": lambda error: None}
+        client = AdminClient(options)
+        try:
+            return 1 in client.list_topics(timeout=3).brokers
+        except KafkaException:
+            return False
 
     def create_topic(
         self, name: str, partitions: int = 1, replication: int | None = None, config: Mapping[str, str] | None = None
