@@ -37,7 +37,7 @@ static void explain_leader(const pkf_wire *wire, const pkf_node *node, pkf_text 
         pkf_text_add_int(text, node->id);
         pkf_text_add(text, ", has waited ");
         pkf_text_add_int(text, (wire->now - oldest->sent_ns) / NS_PER_MS);
-        pkf_text_add(text, " ms for an answer");
+        pkf_text_add(text, oldest->written ? " ms for an answer" : " ms to be written");
     }
 }
 

@@ -31,10 +31,9 @@ FIRST_WITH_BATCHES = 3
 STAGGER_NS = 1_000_000_000
 """How long one broker may take before the next one is tried beside it."""
 
-SILENCE_NS = 3_000_000_000
-"""After so long without an answer another broker is asked, unless brokers have been found to need longer."""
-
-_SILENCE_MAX_NS = 30_000_000_000
+SILENCES_NS = (3_000_000_000, 6_000_000_000)
+"""After so long without an answer another broker is asked, unless brokers have been found to need longer. After two in
+a row the third has all its time: then it is not one that has vanished, but all are slow."""
 
 _ANSWERING_MAX = 1000  # addresses; then those of brokers that have left are forgotten
 
@@ -81,7 +80,8 @@ class Brokers:
         self._control: dict[int, Link] = {}
         self._backoffs: dict[str, ReconnectState] = {}  # of control links, by address: outlive changes of the cluster
         self._doubted: Link | None = None  # the control link whose answers do not help
-        self._silence_ns = SILENCE_NS
+        self._silences_ns = iter(SILENCES_NS)
+        self._silence_ns: int | None = next(self._silences_ns)
         self._produce: dict[int, Link] = {}
         self._wanted: dict[int, None] = {}  # nodes the wire asked for and has not got yet, in order
         self._handed: set[int] = set()  # nodes with a connection in the wire
@@ -216,11 +216,13 @@ class Brokers:
 
     def leave_silent(self, now_ns: int) -> int | None:
         """Ask another broker where one leaves a control message without an answer: it may have vanished. It is waited
-        for until another one answers, and then twice as long: all may be slow.
+        for until another one is ready to answer.
 
         Returns:
             When to call again, None if events will tell.
         """
+        if self._silence_ns is None:
+            return None
         ready = [link.connection for link in self._control.values() if link.is_ready and link.connection is not None]
         due_ns = {it: it.waiting_since_ns + self._silence_ns for it in ready if it.waiting_since_ns is not None}
         silent = [connection for connection, at_ns in due_ns.items() if at_ns <= now_ns]
@@ -230,14 +232,15 @@ class Brokers:
             self._try_beside([link for link in self._control.values() if link.is_busy], now_ns)
             return now_ns + STAGGER_NS if self._idle() else None
         reason = f"no answer within {self._silence_ns // 1_000_000} ms; another broker is asked instead"
-        self._silence_ns = min(2 * self._silence_ns, _SILENCE_MAX_NS)
+        self._silence_ns = next(self._silences_ns, None)
         for connection in silent:
             connection.close(reason)
         return self.leave_silent(now_ns)
 
     def note_answer(self, took_ns: int) -> None:
-        """How long a broker needed for a control message: for the next one it gets twice as much, and some seconds."""
-        self._silence_ns = min(max(SILENCE_NS, 2 * took_ns), _SILENCE_MAX_NS)
+        """How long a broker needed for a control message: later ones get twice as much, and some seconds at least."""
+        self._silences_ns = iter([max(silence_ns, 2 * took_ns) for silence_ns in SILENCES_NS])
+        self._silence_ns = next(self._silences_ns)
 
     def _least_tried(self, links: list[Link]) -> Link:
         return min(links, key=lambda link: (link.reconnect.last_attempt_ns or -1, self._rng()))
@@ -321,12 +324,16 @@ class Brokers:
             _logger.debug("%s: connection closed: %s", link, reason)
             return
         link.lost(given_up)
-        if given_up and len(self._known) > 1:
+        if given_up:
             self._leave_control(link.address, reason)
         self._failed(link, KafkaConnectionError(f"{link}: {reason}"), idle)
 
     def _leave_control(self, address: str, reason: str) -> None:
-        """What is asked there may find no answer either."""
+        """What is asked there may find no answer either. But not if there is nobody else to ask now."""
+        now_ns = self._network.clock()
+        others = [link for link in self._control.values() if link.address != address]
+        if not any(link.is_ready or (link.can_open(now_ns) and link.node_id in self._known) for link in others):
+            return
         for control in self._control.values():
             if control.address == address and control.connection is not None:
                 control.connection.close(reason)

@@ -101,7 +101,7 @@ class Control:
         wanted = self._metadata.update_wanted()
 
         def on_answer(response: MetadataResponse | None, error: KafkaError | None) -> None:
-            if response is not None:
+            if response is not None and not self._identity.is_wanted:  # an id may take longer, and is waited for
                 self._brokers.note_answer(self._network.clock() - now_ns)
             self._on_metadata_answer(connection, response, error, wanted)
 

@@ -74,6 +74,11 @@ class ProducerIdentity:
             self.state = IdentityState.WANTED
             self.retry_at_ns = max(now_ns, self._not_before_ns)
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether records wait for an id."""
+        return self.state in (IdentityState.WANTED, IdentityState.REQUESTED)
+
     def next_request_ns(self) -> int | None:
         """When to ask for an id, None if there is no need."""
         return self.retry_at_ns if self.state is IdentityState.WANTED else None

@@ -54,8 +54,8 @@ CLIENT_ROWS: dict[ClientCode, tuple[str, str]] = {
         "Where the text says that the leader cannot be reached although `bootstrap_servers` can: brokers are connected "
         "to at the addresses they advertise, so set the brokers' `advertised.listeners` to what this machine can "
         "resolve and reach. That it throttles this client: send less, or raise the quota of the cluster "
-        "(`producer_byte_rate`, `request_percentage`). That a request waits for an answer: look at the broker, and with "
-        "acks=all at its followers",
+        "(`producer_byte_rate`, `request_percentage`). That a request waits for an answer: look at the broker, and "
+        "with acks=all at its followers",
     ),
     ClientCode.METADATA_TIMEOUT: (
         f"{FUTURE}; `partitions_for()` and `send_many()` raise it",
