@@ -258,7 +258,7 @@ def test_incompressible_all_of_a_sudden(
 ) -> None:
     """Batches that had grown by what was hoped for are refused, cut up and delivered, each record once and in order."""
     topic = new_topic(kafka, config={"max.message.bytes": "20000"})
-    options = {"compression_type": codec, "batch_size": 8_000, "batch_max_size": 16_000, "linger_ms": 20}
+    options = {"compression_type": codec, "batch_size": 8_000, "batch_max_size": 16_000, "linger_ms": 60_000}
     producer = new_producer(kafka.bootstrap, **options)
     rng = random.Random(7)
     futures = []

@@ -3,7 +3,8 @@
 
 What counts is the time of the processor, not the clock's, of a process of its own: neither the test's brokers nor a
 slow machine are counted. All states are measured at the same time; each client has a few seconds to find out what is
-wrong, then five are measured.
+wrong, then it is measured several times, and the least counts: who turns round and round does so each time, while a
+shared processor may take several times as long for the same work.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tools.brokers.processes import free_port
 from tools.relay import Relay
 
 SETTLE_S = 2.0
-MEASURE_S = 5.0
+MEASURE_S = 2.0
+MEASURES = 4
 SHARE_MAX = 0.02
 WAIT_S = 100.0
 
@@ -54,11 +56,13 @@ if given["state"] == "waits":
 else:
     waiting = [producer.send("t", b"queued", partition=number % 4) for number in range(200)]
 time.sleep(given["settle"])
-used, began = time.process_time(), time.monotonic()
-time.sleep(given["measure"])
-share = (time.process_time() - used) / (time.monotonic() - began)
+shares = []
+for _ in range(given["measures"]):
+    used, began = time.process_time(), time.monotonic()
+    time.sleep(given["measure"])
+    shares.append((time.process_time() - used) / (time.monotonic() - began))
 stuck = sum(it.is_alive() if given["state"] == "waits" else not it.is_done for it in waiting)
-print(json.dumps({"share": share, "stuck": stuck, "of": len(waiting)}), flush=True)
+print(json.dumps({"shares": shares, "stuck": stuck, "of": len(waiting)}), flush=True)
 producer.close(timeout=0)
 """
 
@@ -68,7 +72,8 @@ class Client:
 
     def __init__(self, root: Path, address: str, state: str, **options: object) -> None:
         options = {"bootstrap_servers": address, "max_block_ms": 120_000, **options}
-        given = json.dumps({"state": state, "settle": SETTLE_S, "measure": MEASURE_S, "options": options})
+        times = {"settle": SETTLE_S, "measure": MEASURE_S, "measures": MEASURES}
+        given = json.dumps({"state": state, "options": options, **times})
         self._process = subprocess.Popen(
             [sys.executable, "-c", CLIENT, given], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -86,9 +91,9 @@ class Client:
         """All that waited still waits, and that costs next to nothing."""
         out, _ = self._process.communicate(timeout=WAIT_S)
         result = json.loads(out)
-        print(f"{result['share']:.2%} of a core")
+        print(*(f"{share:.2%}" for share in result["shares"]), "of a core")
         assert result["stuck"] == result["of"] > 0
-        assert result["share"] < SHARE_MAX
+        assert min(result["shares"]) < SHARE_MAX
 
     def end(self) -> None:
         with contextlib.suppress(OSError):
