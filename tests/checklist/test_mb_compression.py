@@ -30,7 +30,7 @@ def test_mb01_message_sets_know_no_zstd(magic: int) -> None:
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 def test_mb05_the_ratio_with_compression(codec: str, broker: EmbeddedBroker, make: Make) -> None:
     """The ratio reported is compressed by uncompressed bytes of records, headers of batches not counted."""
-    producer = make(broker, compression_type=codec, linger_ms=20)
+    producer = make(broker, compression_type=codec, linger_ms=60_000)
     for number in range(500):
         producer.send("t", b"%d: a value like many others" % number)
     producer.flush(WAIT_S)

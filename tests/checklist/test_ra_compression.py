@@ -43,7 +43,7 @@ def test_ra23_estimates_converge(codec: str, compressible: float, start_broker: 
     print(f"seed {seed}")
     draw = random.Random(seed)
     broker = start_broker(topics={"t": 1}, max_message_bytes=BATCH)
-    producer = make(broker, compression_type=codec, batch_size=BATCH, batch_max_size=BATCH, linger_ms=20)
+    producer = make(broker, compression_type=codec, batch_size=BATCH, batch_max_size=BATCH, linger_ms=60_000)
     values = [bytes(500) if draw.random() < compressible else draw.randbytes(500) for _ in range(RECORDS)]
     futures = []
     for number in range(0, RECORDS, ROUND):

@@ -144,7 +144,7 @@ def test_mixed_compressibility_splits_few_batches(start_broker: StartBroker, mak
 @pytest.mark.parametrize("codec", CODECS)
 def test_incompressible_all_of_a_sudden(start_broker: StartBroker, make: Make, codec: str, idempotent: bool) -> None:
     broker = start_broker(topics={"t": 2}, max_message_bytes=20_000)
-    options = {"batch_size": 8_000, "batch_max_size": 16_000, "linger_ms": 20}
+    options = {"batch_size": 8_000, "batch_max_size": 16_000, "linger_ms": 60_000}
     producer = make(broker, compression_type=codec, enable_idempotence=idempotent, **options,
                     max_in_flight_requests_per_connection=5 if idempotent else 1)  # fmt: skip
     rng = random.Random(4)
@@ -163,7 +163,8 @@ def test_incompressible_all_of_a_sudden(start_broker: StartBroker, make: Make, c
         producer.flush(timeout=30)
     for partition in (0, 1):  # one by itself: no codec makes that smaller
         sent[partition].append(rng.randbytes(500))
-        producer.send("t", sent[partition][-1], partition=partition, on_delivery=note).get(timeout=30)
+        producer.send("t", sent[partition][-1], partition=partition, on_delivery=note)
+        producer.flush(timeout=30)
     assert figure(producer, "batch-split-total") > 0
     for partition in (0, 1):
         assert [record.value for record in broker.records("t", partition)] == sent[partition]
@@ -252,13 +253,14 @@ def test_many_threads_through_a_small_pool(start_broker: StartBroker, make: Make
 def test_send_many(start_broker: StartBroker, make: Make, codec: str) -> None:
     """Ranges follow their records through batches that were compressed, refused and cut up."""
     broker = start_broker(topics={"t": 2}, max_message_bytes=20_000)
-    producer = make(broker, compression_type=codec, batch_size=8_000, batch_max_size=16_000, linger_ms=20)
+    producer = make(broker, compression_type=codec, batch_size=8_000, batch_max_size=16_000, linger_ms=60_000)
     rng = random.Random(9)
     sent: dict[int, list[bytes]] = {0: [], 1: []}
     for turn in range(20):
         incompressible = turn % 10 == 9
         values = [rng.randbytes(500) if incompressible else lines(rng, 1_200) for _ in range(600)]
         future = producer.send_many("t", values, partition=turn % 2)
+        producer.flush(timeout=60)
         offsets = [metadata.offset for metadata in future.get(timeout=60)]
         sent[turn % 2] += values
         assert offsets == list(range(len(sent[turn % 2]) - 600, len(sent[turn % 2])))

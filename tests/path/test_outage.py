@@ -180,17 +180,22 @@ class TestInTheMiddle:
     def test_no_failure_state_costs_time_of_the_processor(
         self, trouble: str, start_broker: StartBroker, make: Make
     ) -> None:
-        """Less than 2 % of a core with silent brokers, 4 % with none, 5 %, theirs and ours, where they answer."""
+        """Less than 2 % of a core with silent brokers, 4 % with none, 5 %, theirs and ours, where they answer.
+
+        The least of several measures counts: who turns round and round does so in each of them.
+        """
         broker = start_broker(brokers=3)
         producer = make(broker)
         warmed_up(producer)
         TROUBLES[trouble](broker)
         send(producer, range(4, 44))
         threading.Event().wait(0.3)
-        used, began = time.process_time(), time.monotonic()
-        threading.Event().wait(1.5)
-        share = (time.process_time() - used) / (time.monotonic() - began)
-        assert share < {"silence": 0.02, "all down": 0.04}.get(trouble, 0.05)
+        shares = []
+        for _ in range(4):
+            used, began = time.process_time(), time.monotonic()
+            threading.Event().wait(0.6)
+            shares.append((time.process_time() - used) / (time.monotonic() - began))
+        assert min(shares) < {"silence": 0.02, "all down": 0.04}.get(trouble, 0.05), shares
         broker.clear()
         for node in (1, 2, 3):
             broker.start_node(node)

@@ -141,7 +141,7 @@ class TestSequences:
 class TestTooLarge:
     def test_split_until_it_fits(self, start_broker: StartBroker, make: Make) -> None:
         broker = start_broker(max_message_bytes=10_000)
-        producer = make(broker, linger_ms=20, batch_size=100_000, batch_max_size=500_000)
+        producer = make(broker, linger_ms=60_000, batch_size=100_000, batch_max_size=500_000)
         assert outcomes(send(producer, range(20_000))) == [None] * 20_000
         check_log(broker, range(20_000))
         refused = len(broker.requests_of("Produce"))
