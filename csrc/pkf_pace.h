@@ -10,8 +10,8 @@
 
 enum {
     PKF_PACE_WINDOW_MS = 10,
-    PKF_PACE_BATCHES = 2000, // in a window: more, and the interval grows; less than half of it, and it shrinks
-    PKF_PACE_MAX_MS = 50
+    PKF_PACE_BATCHES = 1000, // in a window: more, and the interval grows; less than half of it, and it shrinks
+    PKF_PACE_MAX_MS = 100
 };
 
 typedef struct pkf_pace {
