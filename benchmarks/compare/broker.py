@@ -2,6 +2,7 @@
 """The broker of a comparison: librdkafka's mock, real Kafka, or one that is already running."""
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,10 +67,18 @@ class Broker(ABC):
         return sum(int(future.result(TIMEOUT).offset) for future in asked.values())
 
     def leader_address(self, topic: str) -> str:
-        """host:port of the leader of the topic's partition 0."""
-        found = AdminClient({"bootstrap.servers": self.address}).list_topics(topic, timeout=TIMEOUT)
-        leader = found.brokers[found.topics[topic].partitions[0].leader]
-        return f"{leader.host}:{leader.port}"
+        """host:port of the leader of the topic's partition 0; waits until the broker that is asked knows it."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            found = admin.list_topics(topic, timeout=TIMEOUT)
+            partition = found.topics[topic].partitions.get(0)
+            leader = found.brokers.get(partition.leader) if partition else None
+            if leader:
+                return f"{leader.host}:{leader.port}"
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{self.address} knows no leader of {topic}, partition 0, after {TIMEOUT:.0f} s")
+            time.sleep(0.1)  # of a new topic one broker of several knows earlier than another
 
     def set_round_trip(self, milliseconds: int) -> None:
         """Delay every answer. The mock's alone can."""
