@@ -2,7 +2,6 @@
 """The broker of a comparison: librdkafka's mock, real Kafka, or one that is already running."""
 
 import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 from benchmarks.compare.load import Load
 from tools.brokers.kafka import KafkaCluster
 from tools.brokers.mock import MockCluster
+from tools.brokers.processes import wait_for
 
 TIMEOUT = 60.0
 # Real Kafka: give the disk back as soon as a run's topic is deleted.
@@ -69,16 +69,18 @@ class Broker(ABC):
     def leader_address(self, topic: str) -> str:
         """host:port of the leader of the topic's partition 0; waits until the broker that is asked knows it."""
         admin = AdminClient({"bootstrap.servers": self.address})
-        deadline = time.monotonic() + TIMEOUT
-        while True:
+        addresses: list[str] = []
+
+        def known() -> bool:  # of a new topic one broker of several knows earlier than another
             found = admin.list_topics(topic, timeout=TIMEOUT)
             partition = found.topics[topic].partitions.get(0)
             leader = found.brokers.get(partition.leader) if partition else None
             if leader:
-                return f"{leader.host}:{leader.port}"
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"{self.address} knows no leader of {topic}, partition 0, after {TIMEOUT:.0f} s")
-            time.sleep(0.1)  # of a new topic one broker of several knows earlier than another
+                addresses.append(f"{leader.host}:{leader.port}")
+            return leader is not None
+
+        wait_for(known, f"the leader of {topic}, partition 0", TIMEOUT)
+        return addresses[0]
 
     def set_round_trip(self, milliseconds: int) -> None:
         """Delay every answer. The mock's alone can."""
