@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _PATIENCE_MS = 5.0  # how long a sendable batch waits at least behind one in flight
-_PACE_MS = 0.1  # between two batches of a partition that are not full: costs up to that in latency; more gained no rate
+_PACE_MS = 0.5  # between two batches of a partition that are not full: costs up to that in latency; more gains no rate
 _SLICE_S = 0.05  # signals are served at least this often
 _LOG_S = 1.0  # what the last log lines may take; a handler may wait for the very thread that closes
 _LAST = -100  # exit priority in a child of multiprocessing: behind whatever may still send
