@@ -5,15 +5,25 @@ A def on this path has three paragraphs: gather (the caller's objects become spa
 was gathered is let go in report, on every exit.
 """
 
+import sys
 import threading
 import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyCFunction, PyMethodDef
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from pykafka_fast._core.accumulator cimport Accumulator, Topic, check_not_forked, serve_signals
+from pykafka_fast._core.call cimport (
+    METH_FASTCALL,
+    METH_KEYWORDS,
+    Entry,
+    call_anyhow,
+    replace_method,
+    take_arguments,
+)
 from pykafka_fast._core.csrc cimport (
     PKF_E_BUSY,
     PKF_E_CLOSED,
@@ -216,23 +226,7 @@ cdef class ProducerBase:
         Returns a RecordFuture. Time-outs, records too large, invalid or unauthorized topics and exhausted memory fail
         the future; a closed or broken producer, wrong types and errors of serializers and partitioners are raised.
         """
-        cdef PyObject *found
-        cdef Topic handle = self._last_topic
-        if not self._direct:
-            return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
-        if topic is not self._last_name or handle is None:
-            found = PyDict_GetItemWithError(self._handles, topic) if type(topic) is str else NULL
-            if found == NULL:
-                return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
-            handle = <Topic> <object> found
-            self._last_topic = handle
-            self._last_name = topic
-        if self._serializes:
-            return send_objects(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
-        if (PyBytes_CheckExact(value) and (key is None or PyBytes_CheckExact(key)) and headers is None
-                and partition is None and timestamp_ms is None):
-            return send_bytes(self, handle, value, key, on_delivery)
-        return send_anything(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
+        return send_record(self, topic, value, key, headers, partition, timestamp_ms, on_delivery)
 
     def _append(self, Topic handle not None, value, key, headers, partition, timestamp_ms, on_delivery, bint notify,
                 double deadline):
@@ -245,6 +239,28 @@ cdef class ProducerBase:
         check_not_forked(handle.accumulator)
         return append_record(
             self, handle, value, key, headers, partition, timestamp_ms, on_delivery, notify, deadline, &chosen)
+
+
+cdef object send_record(producer, topic, value, key, headers, partition, timestamp_ms, on_delivery):
+    """send() with its arguments sorted."""
+    cdef ProducerBase self = <ProducerBase> producer
+    cdef PyObject *found
+    cdef Topic handle = self._last_topic
+    if not self._direct:
+        return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
+    if topic is not self._last_name or handle is None:
+        found = PyDict_GetItemWithError(self._handles, topic) if type(topic) is str else NULL
+        if found == NULL:
+            return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
+        handle = <Topic> <object> found
+        self._last_topic = handle
+        self._last_name = topic
+    if self._serializes:
+        return send_objects(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
+    if (PyBytes_CheckExact(value) and (key is None or PyBytes_CheckExact(key)) and headers is None
+            and partition is None and timestamp_ms is None):
+        return send_bytes(self, handle, value, key, on_delivery)
+    return send_anything(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
 
 
 cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) noexcept:
@@ -405,3 +421,30 @@ cdef inline void drop_callback(pkf_append *append) noexcept:
         return
     Py_DECREF(<object> append.callback)
     append.callback = NULL
+
+
+# ---- how send() is entered ------------------------------------------------------------------------------------------
+
+cdef tuple _send_parameters = tuple(
+    sys.intern(name) for name in ("topic", "value", "key", "headers", "partition", "timestamp_ms", "on_delivery"))
+cdef bytes _send_doc = (
+    "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, *, on_delivery=None)\n"
+    f"--\n\n{ProducerBase.send.__doc__}").encode()
+cdef PyMethodDef _send_method
+cdef object _send_as_declared  # the def in the class: for calls that are wrong or odd
+ctypedef object (*SendBorrowed)(
+    PyObject *, PyObject *, PyObject *, PyObject *, PyObject *, PyObject *, PyObject *, PyObject *)
+
+
+cdef object enter_send(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names):
+    cdef PyObject *given[7]
+    if not take_arguments(given, _send_parameters, 6, args, count, names):
+        return call_anyhow(_send_as_declared, self, args, count, names)
+    return (<SendBorrowed> send_record)(self, given[0], given[1], given[2], given[3], given[4], given[5], given[6])
+
+
+_send_method.ml_name = b"send"
+_send_method.ml_meth = <PyCFunction> <void *> <Entry> enter_send
+_send_method.ml_flags = METH_FASTCALL | METH_KEYWORDS
+_send_method.ml_doc = _send_doc
+_send_as_declared = replace_method(ProducerBase, &_send_method)

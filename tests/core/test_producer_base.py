@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import random
 import sys
 import threading
 import time
@@ -222,6 +223,51 @@ def test_send_with_wrong_arguments(stage: Stage) -> None:
     for args, kwargs in [((), {}), (("t", b"v"), {"value": b"v"}), (("t",), {"val": b"v"}), (("t", *"1234567"), {})]:
         with pytest.raises(TypeError):
             stage.send(*args, **kwargs)
+
+
+class Declared:
+    """What Python itself makes of a call."""
+
+    def send(
+        self, topic: Any, value: Any = None, key: Any = None, headers: Any = None, partition: Any = None,
+        timestamp_ms: Any = None, *, on_delivery: Any = None,
+    ) -> list[Any]:
+        return [topic, value, key, headers, partition, timestamp_ms, on_delivery]
+
+
+def test_any_call_means_what_the_signature_says(stage: Stage) -> None:
+    """By position, by name, by a name that is equal to the parameter's but another object, too many, twice, unknown."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    stage._set_direct(False)
+    right = wrong = 0
+    for _ in range(5_000):
+        args = [object() for _ in range(chance.choice([0, 1, 1, 1, 2, 2, 3, 6, 7, 8]))]
+        names = ["topic", *NAMES, "unknown"][len(args) if chance.random() < 0.9 else 0:]
+        picked = chance.sample(names, chance.randint(0, min(3, len(names))))
+        kwargs = {name if chance.random() < 0.8 else "".join(list(name)): object() for name in picked}
+        try:
+            expected = Declared().send(*args, **kwargs)
+        except TypeError:
+            wrong += 1
+            with pytest.raises(TypeError, match=r"send\(\)"):
+                stage.send(*args, **kwargs)
+            continue
+        right += 1
+        assert stage.send(*args, **kwargs) == "refused"
+        assert stage.refused.pop()[:7] == tuple(expected)
+    assert stage.refused == []
+    assert right > 500
+    assert wrong > 500
+
+
+def test_send_is_a_method_of_producers_alone(stage: Stage) -> None:
+    assert type(ProducerBase.send(stage, "t", b"v")) is RecordFuture
+    with pytest.raises(TypeError, match="ProducerBase"):
+        ProducerBase.send(object(), "t", b"v")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        ProducerBase.send()  # type: ignore[call-arg]
 
 
 def test_a_producer_that_was_never_opened_does_not_crash() -> None:
