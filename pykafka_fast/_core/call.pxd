@@ -14,33 +14,43 @@ cdef extern from "Python.h":
     object PyDescr_NewMethod(PyTypeObject *type, PyMethodDef *method)
     PyObject *PyTuple_GET_ITEM(PyObject *tuple, Py_ssize_t i)
     Py_ssize_t PyTuple_GET_SIZE(PyObject *tuple)
+    bint PyUnicode_CheckExact(PyObject *o)
+    int PyUnicode_Compare(PyObject *left, PyObject *right)
 
 ctypedef object (*Entry)(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+
+
+cdef inline Py_ssize_t parameter_of(PyObject *parameters, Py_ssize_t first, PyObject *name) noexcept:
+    """Its place, `first` or later; -1: none. Names in a program are interned, those from elsewhere may be equal."""
+    cdef Py_ssize_t at
+    for at in range(PyTuple_GET_SIZE(parameters) - 1, first - 1, -1):
+        if PyTuple_GET_ITEM(parameters, at) == name:
+            return at
+    if PyUnicode_CheckExact(name):
+        for at in range(first, PyTuple_GET_SIZE(parameters)):
+            if PyUnicode_Compare(PyTuple_GET_ITEM(parameters, at), name) == 0:
+                return at
+    return -1
 
 
 cdef inline bint take_arguments(
     PyObject **into, tuple parameters, Py_ssize_t positional, PyObject *const *args, Py_ssize_t count, PyObject *names,
 ) noexcept:
-    """Sort arguments by parameter (interned names; the first is required), None for those left out.
+    """Sort arguments by parameter (the first is required), None for those left out. False: not what they allow.
 
-    False: not what the parameters allow, or a name that only a comparison of text would find.
-    """
-    cdef Py_ssize_t i, at, last = PyTuple_GET_SIZE(<PyObject *> parameters) - 1
-    cdef PyObject *name
+    What is borrowed stays only as long as the caller keeps it: hold it before anything that may run Python."""
+    cdef Py_ssize_t i, at
     if count > positional:
         return False
     into[0] = NULL
     for i in range(count):
         into[i] = args[i]
-    for i in range(max(count, 1), last + 1):
+    for i in range(max(count, 1), PyTuple_GET_SIZE(<PyObject *> parameters)):
         into[i] = <PyObject *> None
     if names != NULL:
         for i in range(PyTuple_GET_SIZE(names)):
-            name = PyTuple_GET_ITEM(names, i)
-            at = last
-            while at >= count and PyTuple_GET_ITEM(<PyObject *> parameters, at) != name:
-                at -= 1
-            if at < count:
+            at = parameter_of(<PyObject *> parameters, count, PyTuple_GET_ITEM(names, i))
+            if at < 0:
                 return False
             into[at] = args[count + i]
     return into[0] != NULL

@@ -16,14 +16,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from pykafka_fast._core.accumulator cimport Accumulator, Topic, check_not_forked, serve_signals
-from pykafka_fast._core.call cimport (
-    METH_FASTCALL,
-    METH_KEYWORDS,
-    Entry,
-    call_anyhow,
-    replace_method,
-    take_arguments,
-)
+from pykafka_fast._core.call cimport METH_FASTCALL, METH_KEYWORDS, Entry, call_anyhow, replace_method, take_arguments
 from pykafka_fast._core.csrc cimport (
     PKF_E_BUSY,
     PKF_E_CLOSED,
@@ -258,7 +251,7 @@ cdef object send_record(producer, topic, value, key, headers, partition, timesta
     if self._serializes:
         return send_objects(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
     if (PyBytes_CheckExact(value) and (key is None or PyBytes_CheckExact(key)) and headers is None
-            and partition is None and timestamp_ms is None):
+            and partition is None and timestamp_ms is None and (on_delivery is None or self._start_delivery is None)):
         return send_bytes(self, handle, value, key, on_delivery)
     return send_anything(self, handle, value, key, headers, partition, timestamp_ms, on_delivery)
 
@@ -323,6 +316,7 @@ cdef object send_anything(
     ProducerBase self, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery,
 ):
     cdef int32_t chosen = -1
+    _held = (value, key, headers, on_delivery)  # what follows may run Python, in which the caller may let go of them
     if on_delivery is not None:
         prepare_callback(self, on_delivery)
     outcome = append_record(
@@ -341,6 +335,7 @@ cdef object send_objects(
     if (headers is not None or partition is not None or timestamp_ms is not None or handle.c.partition_count == 0
             or (on_delivery is not None and not PyCallable_Check(on_delivery))):
         return self._send(handle.name, value, key, headers, partition, timestamp_ms, on_delivery, -1)
+    _held = (value, key, on_delivery)  # as in send_anything()
     serialized_key, serialized_value = key, value
     if self._serialize_key is not None:
         try:
@@ -431,7 +426,7 @@ cdef bytes _send_doc = (
     "send($self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None, *, on_delivery=None)\n"
     f"--\n\n{ProducerBase.send.__doc__}").encode()
 cdef PyMethodDef _send_method
-cdef object _send_as_declared  # the def in the class: for calls that are wrong or odd
+cdef object _send_as_declared  # the def in the class: for calls that are wrong
 ctypedef object (*SendBorrowed)(
     PyObject *, PyObject *, PyObject *, PyObject *, PyObject *, PyObject *, PyObject *, PyObject *)
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import random
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -260,6 +262,34 @@ def test_any_call_means_what_the_signature_says(stage: Stage) -> None:
     assert stage.refused == []
     assert right > 500
     assert wrong > 500
+
+
+class Value(bytearray):
+    """Something that a weak reference can watch."""
+
+
+@pytest.mark.parametrize("serializes", [False, True])
+def test_what_is_sent_outlives_a_caller_that_lets_go_of_it(serializes: bool, stage: Stage) -> None:
+    """functools.partial lends its arguments, and what runs within send() may take them from it."""
+    value = Value(b"value")
+    alive = weakref.ref(value)
+    call = functools.partial(stage.send, "t", value)
+    del value
+    let_go_of: list[bool] = []
+
+    def let_go(data: Any = None) -> bytes:
+        call.__setstate__((stage.send, (), {}, {}))  # type: ignore[attr-defined]
+        gc.collect()
+        let_go_of.append(alive() is None)
+        return b"k"
+
+    if serializes:
+        stage._open(stage.accumulator, True, stage.start_delivery, let_go, bytes)
+    else:
+        stage._open(stage.accumulator, True, let_go)
+    assert type(call(on_delivery=callback)) is RecordFuture
+    assert let_go_of == [False]
+    assert alive() is None
 
 
 def test_send_is_a_method_of_producers_alone(stage: Stage) -> None:
