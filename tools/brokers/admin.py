@@ -34,8 +34,7 @@ class Admin:
         topic = NewTopic(name, partitions, replication, config=dict(config or {}))
         self._retrying(lambda: self._client.create_topics([topic], operation_timeout=10)[name], "TOPIC_ALREADY_EXISTS")
         wait_for(lambda: self._served(name, partitions), f"leaders of {name}", self._timeout)
-
-        wait_for(lambda: self._answers(name, partitions), f"partitions of {name}", self._timeout)
+        self._wait_for_answers(name, partitions)
 
     def delete_topic(self, name: str) -> None:
         self._retrying(lambda: self._client.delete_topics([name], operation_timeout=10)[name], "UNKNOWN_TOPIC_OR_PART")
@@ -44,7 +43,7 @@ class Admin:
     def add_partitions(self, name: str, total: int) -> None:
         self._retrying(lambda: self._client.create_partitions([NewPartitions(name, total)])[name], "INVALID_PARTITIONS")
         wait_for(lambda: self._served(name, total), f"leaders of {name}", self._timeout)
-        wait_for(lambda: self._answers(name, total), f"partitions of {name}", self._timeout)
+        self._wait_for_answers(name, total)
 
     def leader(self, topic: str, partition: int) -> int:
         found = self._find(topic)
@@ -70,15 +69,25 @@ class Admin:
             and all(p.leader >= 0 for p in found.partitions.values())
         )
 
-    def _answers(self, name: str, partitions: int) -> bool:
+    def _wait_for_answers(self, name: str, partitions: int) -> None:
         """Metadata names leaders a moment before they know of it."""
+        refusals: list[BaseException] = []
+        try:
+            wait_for(lambda: self._answers(name, partitions, refusals), f"partitions of {name}", self._timeout)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; the last answers: {refusals}") from error
+
+    def _answers(self, name: str, partitions: int, refusals: list[BaseException]) -> bool:
         latest: dict[TopicPartition, OffsetSpec] = {
             TopicPartition(name, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
             for partition in range(partitions)
         }
         # A request that was sent to a leader that has just moved may never be answered: the next one is.
         asked = self._client.list_offsets(latest, request_timeout=min(self._timeout, ONE_TRY))
-        return all(future.exception(self._timeout) is None for future in asked.values())
+        refusals[:] = filter(None, (future.exception(self._timeout) for future in asked.values()))
+        if any(refusal.args[0].code() < 0 for refusal in refusals):  # not a broker's: this client may wait for ever
+            self._client = AdminClient(self._options)
+        return not refusals
 
     def _cluster(self) -> ClusterMetadata:
         """Asked in short tries: a request to a broker that has just been killed may wait for its whole time-out."""
