@@ -316,7 +316,8 @@ cdef object send_anything(
     ProducerBase self, Topic handle, value, key, headers, partition, timestamp_ms, on_delivery,
 ):
     cdef int32_t chosen = -1
-    _held = (value, key, headers, on_delivery)  # what follows may run Python, in which the caller may let go of them
+    # What follows may run Python, in which the caller may let go of them.
+    _value, _key, _headers, _callback = value, key, headers, on_delivery
     if on_delivery is not None:
         prepare_callback(self, on_delivery)
     outcome = append_record(
@@ -335,7 +336,7 @@ cdef object send_objects(
     if (headers is not None or partition is not None or timestamp_ms is not None or handle.c.partition_count == 0
             or (on_delivery is not None and not PyCallable_Check(on_delivery))):
         return self._send(handle.name, value, key, headers, partition, timestamp_ms, on_delivery, -1)
-    _held = (value, key, on_delivery)  # as in send_anything()
+    _value, _key, _callback = value, key, on_delivery  # as in send_anything()
     serialized_key, serialized_value = key, value
     if self._serialize_key is not None:
         try:
