@@ -142,7 +142,7 @@ struct pkf_batch {
     bool answered;              // named by the response being read
     bool listed;                // in the partition's unresolved list
     bool maybe_written;         // a request with it was written out whole and never answered, or answered doubtfully
-    bool refused;               // its sequence is of no use: not written, and not to be sent before a restart
+    bool refused;               // for its sequence: in no queue until one behind it is acknowledged, or a restart
     uint32_t attempts;          // times it was given back for another try
     int64_t retry_ns;           // not before this time; 0 at once
     int64_t sealed_ns;          // last framing as a batch of format v2, 0 never

@@ -111,10 +111,11 @@ static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
 }
 
 // The first batch without an outcome may have been written: it is sent again under its old sequence, gap or not, so that
-// the broker can recognize it. What comes after it was not written if it was not.
+// the broker can recognize it. If it refuses it, so is the next one: a broker that was started again remembers only the
+// last batch of a producer. What comes after one that was not written was not written either.
 static bool first_in_doubt(const pkf_partition *partition) {
-    const pkf_batch *first = partition->unresolved_head;
-    return first && !first->resolved && first->sequence >= 0 && first->maybe_written && !first->refused;
+    const pkf_batch *first = pkf_wire_first_open(partition);
+    return first && first->sequence >= 0 && first->maybe_written;
 }
 
 // May the head leave at all, whatever its size and age? What forbids it will cause another look when it changes.

@@ -145,8 +145,9 @@ void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // it
 // Its request has ended without an answer: parked with a Kafka error code, or dropped if it was failed before.
 void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
-bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch); // false: it is not in the queue
-bool pkf_wire_may_be_written(const pkf_batch *batch);              // by a request that is or may be under way still
+bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch);    // false: it is not in the queue
+bool pkf_wire_may_be_written(const pkf_batch *batch);                 // by a request that is or may be under way still
+const pkf_batch *pkf_wire_first_open(const pkf_partition *partition); // neither resolved nor refused; NULL: none
 void pkf_wire_refuse_headers(pkf_wire *wire,
                              pkf_batch *batch);               // the leader of its partition takes no headers: it fails
 void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch); // nor zstd

@@ -62,6 +62,14 @@ static int32_t last_sequence(const pkf_batch *batch) {
     return (int32_t)(((int64_t)batch->sequence + batch->count - 1) & INT32_MAX);
 }
 
+// Whether this one or a later batch of the epoch was acknowledged. No broker has a batch without those before it.
+static bool is_written(const pkf_partition *partition, const pkf_batch *batch) {
+    if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch)
+        return false;
+    int32_t last = last_sequence(batch), acked = partition->last_acked_sequence;
+    return acked >= 0 && (((uint32_t)acked - (uint32_t)last) & INT32_MAX) < (1u << 30);
+}
+
 static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int32_t code) {
     if (batch->sequence < 0) return;
     partition->sequenced_count--;
@@ -72,10 +80,19 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
     }
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
     if (batch->sealed_ns >= partition->recreated_ns) partition->recreated_ns = 0;
-    int32_t last = last_sequence(batch);
-    bool later = partition->last_acked_sequence < 0 ||
-                 (((uint32_t)last - (uint32_t)partition->last_acked_sequence) & INT32_MAX) < (1u << 30);
-    if (later) partition->last_acked_sequence = last;
+    if (!is_written(partition, batch)) partition->last_acked_sequence = last_sequence(batch);
+}
+
+// What a broker refused and had written all the same, as the acknowledgement of a later batch shows.
+static void settle_refused(pkf_wire *wire, pkf_partition *partition) {
+    for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
+        if (batch->resolved || !batch->refused || !is_written(partition, batch)) continue;
+        free(batch->message);
+        batch->message = NULL;
+        batch->resolved = true;
+        note_sequence(partition, batch, 0);
+        pkf_wire_let_go(wire, batch);
+    }
 }
 
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt) {
@@ -88,6 +105,7 @@ void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char
     batch->message = text && text[0] ? strdup(text) : NULL;
     // In a request at its deadline: whether the sequence arrived will be known when the request ends.
     if (!batch->in_request) note_sequence(partition, batch, code);
+    if (code == 0 && partition->gap) settle_refused(wire, partition);
     if (code != 0) {
         pkf_count(&wire->counters.records_failed, (uint64_t)batch->count);
         pkf_count(&partition->topic->counters.records_failed, (uint64_t)batch->count);
@@ -109,6 +127,12 @@ static void end_expired(pkf_wire *wire, pkf_batch *batch, int32_t code) {
     pkf_wire_evaluate(wire, partition);
 }
 
+const pkf_batch *pkf_wire_first_open(const pkf_partition *partition) {
+    const pkf_batch *batch = partition->unresolved_head;
+    while (batch && (batch->resolved || batch->refused)) batch = batch->unresolved_next;
+    return batch;
+}
+
 static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event) {
     batch->parked = true;
     batch->partition->parked_count++;
@@ -116,7 +140,7 @@ static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event) {
     pkf_batch_ref(batch);
     event->batch = batch;
     event->in_doubt = batch->maybe_written;
-    event->first = batch->partition->unresolved_head == batch;
+    event->first = pkf_wire_first_open(batch->partition) == batch;
     pkf_events_push(&wire->events, event);
 }
 
@@ -266,35 +290,23 @@ static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     batch->maybe_written |= command->in_doubt;
     batch->retry_ns = command->delay_ns > 0 ? wire->now + command->delay_ns : 0;
     batch->refused = command->refused && batch->sequence >= 0;
-    if (batch->refused) batch->partition->gap = 1;
     free(batch->message);
     batch->message = command->text;
     command->text = NULL;
     pkf_count(&wire->counters.batches_retried, 1);
     pkf_count(&wire->counters.records_retried, (uint64_t)batch->count);
     pkf_count(&batch->partition->topic->counters.records_retried, (uint64_t)batch->count);
-    pkf_wire_requeue(batch->partition, batch);
-}
-
-// Requests that were given up may still lie at a broker, which may read them at any time, one behind the other, until it
-// hears of a new epoch: first a batch that failed, then this one. Under a new sequence it could be written twice.
-static bool may_still_arrive(const pkf_command *command, const pkf_batch *batch) {
-    return command->refused && batch->partition->gap_in_doubt && (batch->maybe_written || command->in_doubt);
-}
-
-static void give_up(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
-    pkf_text text = {.len = 0};
-    pkf_text_add(&text, command->text ? command->text : "its sequence was refused");
-    pkf_text_add(&text, "; records before it failed in doubt, and with them it may be written by an earlier try");
-    batch->maybe_written = true;
-    pkf_wire_resolve(wire, batch, OUT_OF_ORDER_SEQUENCE_NUMBER, text.chars, true);
+    if (batch->refused)
+        batch->partition->gap = 1; // stays out of the queue until it is known whether those behind it are written
+    else
+        pkf_wire_requeue(batch->partition, batch);
 }
 
 static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     switch (command->kind) {
     case PKF_COMMAND_REQUEUE:
-        if (may_still_arrive(command, batch))
-            give_up(wire, command, batch);
+        if (command->refused && is_written(batch->partition, batch))
+            pkf_wire_resolve(wire, batch, 0, NULL, false);
         else
             take_back(wire, command, batch);
         break;
@@ -317,6 +329,25 @@ static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch
     }
 }
 
+static pkf_batch *first_refused_in_doubt(const pkf_partition *partition) {
+    pkf_batch *batch = partition->unresolved_head;
+    while (batch && (batch->resolved || !batch->refused || !batch->maybe_written)) batch = batch->unresolved_next;
+    return batch;
+}
+
+// A batch that failed in doubt leaves open what became of those that were refused, and in doubt too. Behind it they may be
+// read at any time from a request that was given up, until the broker hears of a new epoch; in front of it, they are
+// written if it is. Under a new sequence they could be written twice.
+static void give_up_in_doubt(pkf_wire *wire, pkf_partition *partition) {
+    for (pkf_batch *batch; partition->gap_in_doubt && (batch = first_refused_in_doubt(partition)) != NULL;) {
+        pkf_text text = {.len = 0};
+        pkf_text_add(&text, batch->message ? batch->message : "its sequence was refused");
+        pkf_text_add(&text,
+                     "; other records of the partition failed in doubt, and these may be written by an earlier try");
+        pkf_wire_resolve(wire, batch, OUT_OF_ORDER_SEQUENCE_NUMBER, text.chars, true);
+    }
+}
+
 // After an epoch bump: batches that wait for another try get new sequences, from 0, when they are sealed again.
 static void restart(pkf_wire *wire, pkf_partition *partition) {
     if (!pkf_wire_may_restart(partition)) { // things have changed since the gap was reported: report it again, later
@@ -324,9 +355,11 @@ static void restart(pkf_wire *wire, pkf_partition *partition) {
         pkf_wire_evaluate(wire, partition);
         return;
     }
+    give_up_in_doubt(wire, partition);
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
         if (batch->resolved) continue;
         batch->sequence = -1;
+        if (batch->refused) pkf_wire_requeue(partition, batch);
         batch->refused = false;
     }
     partition->sequenced_count = 0;
@@ -355,8 +388,9 @@ void pkf_wire_settle(pkf_wire *wire, pkf_command *command) {
 
 static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t code, const char *text) {
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
-        if (!batch->parked || batch->resolved) continue;
-        unpark(batch);
+        if (batch->resolved || !(batch->parked || batch->refused)) continue;
+        if (batch->parked) unpark(batch);
+        batch->refused = false;
         pkf_wire_requeue(partition, batch);
     }
     for (;;) {

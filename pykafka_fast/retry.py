@@ -24,7 +24,8 @@ class Action(Enum):
     SPLIT = "split"
     """Send its records again in smaller batches, at once."""
     BUMP_EPOCH = "bump epoch"
-    """Its sequence is of no use: send it again under a new producer epoch, numbered from 0."""
+    """Its sequence is of no use: send it again under a new producer epoch, numbered from 0, unless one behind it shows
+    that it is written."""
     FAIL = "fail"
     """Its records fail."""
     FATAL = "fatal"

@@ -119,7 +119,9 @@ class Settlement:
         reason = description(outcome.code, outcome.text)
         if action in TRIES_AGAIN and outcome.answered and outcome.first and not is_moved:
             subject = f"{batch.topic} {outcome.code}"
-            self._complaints.warn(subject, "%s-%d: %d records are sent again: %s", *facts, reason)
+            wait = action is Action.BUMP_EPOCH and outcome.in_doubt
+            fate = "may be written, as those behind them will show" if wait else "are sent again"
+            self._complaints.warn(subject, "%s-%d: %d records %s: %s", *facts, fate, reason)
         else:
             _logger.debug("%s-%d: %d records came back with %s: %s", *facts, reason, action.value)
 

@@ -140,7 +140,8 @@ DONE = {
     Action.RETRY: "retried",
     Action.REFRESH_AND_RETRY: "metadata fetched, retried",
     Action.SPLIT: "the batch is cut in two; a single record fails",
-    Action.BUMP_EPOCH: "retried under a new epoch, or fails in doubt where that could write it twice",
+    Action.BUMP_EPOCH: "retried under a new epoch; succeeds with offset -1 where what was sent behind it shows that it "
+    "is written; fails in doubt where a retry could write it twice",
     Action.FAIL: "fails",
     Action.FATAL: "fails, with all that is pending and all that is sent later",
     Action.DONE: "succeeds with offset -1",

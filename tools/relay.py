@@ -36,12 +36,14 @@ class Conduct:
         delay: seconds that every byte waits, in each direction.
         rate: bytes per second and direction of a connection; 0 for no limit.
         silent: nothing is read, written or accepted.
+        one_way: nothing is passed on to clients.
         cut_after: bytes from clients until all connections are reset; None for never.
     """
 
     delay: float = 0.0
     rate: float = 0.0
     silent: bool = False
+    one_way: bool = False
     cut_after: int | None = None
 
 
@@ -58,8 +60,10 @@ class Pipe:
     finished: bool = False
     may_write_at: float = 0.0
 
-    def next_due(self) -> float | None:
-        return max(self.waiting[0][0], self.may_write_at) if self.waiting else None
+    def next_due(self, conduct: Conduct) -> float | None:
+        if not self.waiting or (conduct.one_way and not self.upward):
+            return None
+        return max(self.waiting[0][0], self.may_write_at)
 
 
 @dataclass(eq=False)
@@ -160,6 +164,10 @@ class Relay:
         """Read and accept nothing until `heal`: connections stay open, new ones get into the backlog."""
         self._conduct(link, silent=True)
 
+    def one_way(self, link: int) -> None:
+        """Until `heal` brokers hear clients, and clients hear nothing of brokers."""
+        self._conduct(link, one_way=True)
+
     def black_hole(self, link: int) -> None:
         """`silence`, and the backlog is full: what knocks gets no answer, as if its packets vanished."""
         self._conduct(link, silent=True)
@@ -232,7 +240,7 @@ class Relay:
             for pipe in (pipe for pair in link.pairs for pipe in (pair.up, pair.down)):
                 if not pipe.ended and pipe.buffered < BUFFERED:
                     wanted[pipe.source] = wanted.get(pipe.source, 0) | selectors.EVENT_READ
-                due = pipe.next_due()
+                due = pipe.next_due(link.conduct)
                 if due is not None and due > now:
                     dues.append(due - now)
                 elif due is not None:
@@ -294,7 +302,7 @@ class Relay:
 
     def _write(self, link: Link, pipe: Pipe) -> None:
         now = time.monotonic()
-        while (due := pipe.next_due()) is not None and due <= now:
+        while (due := pipe.next_due(link.conduct)) is not None and due <= now:
             came, data = pipe.waiting[0]
             allowed = len(data)
             if pipe.upward and link.conduct.cut_after is not None:

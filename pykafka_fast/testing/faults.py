@@ -302,6 +302,14 @@ class Faults:
         with self._service.changed:
             self._cluster.partition(topic, partition).log.producers.forget(producer_id)
 
+    def forget_batches(self, topic: str, partition: int) -> None:
+        """Of what a partition knows of producers, keep the last batch of each, as a broker does that is started again.
+
+        A batch before that which is sent once more is no longer recognised: OUT_OF_ORDER_SEQUENCE_NUMBER.
+        """
+        with self._service.changed:
+            self._cluster.partition(topic, partition).log.producers.forget_batches()
+
     def delete_records(self, topic: str, partition: int, before: int) -> None:
         """Move the start of a partition's log to the offset ``before``."""
         with self._service.changed:

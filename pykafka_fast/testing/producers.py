@@ -32,11 +32,17 @@ class ProducerState:
 
     epoch: int = -1
     batches: deque[Appended] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_BATCHES))
+    forgot: bool = False
+    """Batches before the last were forgotten: it is not the client's fault if it repeats them."""
 
     @property
     def last_sequence(self) -> int:
         """Sequence number written last, -1 if none at this epoch."""
         return self.batches[-1].last_sequence if self.batches else -1
+
+    def may_have_forgotten(self, header: BatchHeader) -> bool:
+        """Whether this batch may have been written and forgotten."""
+        return self.forgot and (self.last_sequence - header.base_sequence) & _SEQUENCE_MASK <= _SEQUENCE_MASK >> 1
 
 
 class ProducerTable:
@@ -65,6 +71,13 @@ class ProducerTable:
             self._states.clear()
         else:
             self._states.pop(producer_id, None)
+
+    def forget_batches(self) -> None:
+        """Of each producer remember the last batch alone."""
+        for state in self._states.values():
+            state.forgot = True
+            while len(state.batches) > 1:
+                state.batches.popleft()
 
     def find_duplicate(self, header: BatchHeader) -> Appended | None:
         """The earlier batch that ``header`` repeats, if it is among the last five of its epoch."""
@@ -121,7 +134,7 @@ class ProducerTable:
             Code.OUT_OF_ORDER_SEQUENCE_NUMBER,
             f"producer {header.producer_id} epoch {header.producer_epoch}: sequence {header.base_sequence}, "
             f"expected {expected}",
-            violation=not self._was_refused(header, expected),
+            violation=not (self._was_refused(header, expected) or state.may_have_forgotten(header)),
         )
 
     def _was_refused(self, header: BatchHeader, sequence: int) -> bool:
@@ -145,4 +158,5 @@ class ProducerTable:
         if state.epoch != header.producer_epoch:
             state.epoch = header.producer_epoch
             state.batches.clear()
+            state.forgot = False
         state.batches.append(Appended(header.base_sequence, header.last_sequence, base_offset, timestamp))

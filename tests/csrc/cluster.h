@@ -15,8 +15,9 @@ enum { CLUSTER_PARTITIONS = 16, CLUSTER_NODES = 2, CLUSTER_KEPT = 5, CLUSTER_CON
 
 typedef struct cluster_faults { // chances in 1000 per request
     int refuse, write_and_refuse, write_and_close, close, lie, throttle, silence, reject;
-    int late; // up to CLUSTER_LATE_MS, in which the client may have given the request up: it is served all the same
-    int move; // per request: a partition gets another leader
+    int late;   // up to CLUSTER_LATE_MS, in which the client may have given the request up: it is served all the same
+    int move;   // per request: a partition gets another leader
+    int forget; // per request: of a partition only the last batch is remembered, as by a broker that was started again
     size_t largest_batch; // MESSAGE_TOO_LARGE above; 0: none
 } cluster_faults;
 
@@ -49,7 +50,7 @@ typedef struct cluster {
     bool idempotent, ordered;
     cluster_faults faults;
     uint64_t random;
-    uint64_t requests, appended, duplicates, out_of_order, moved;
+    uint64_t requests, appended, duplicates, out_of_order, moved, forgotten;
     uint64_t compressed;     // batches
     pkf_codec_state *codecs; // for raw, which holds the records of the batch that is being read
     uint8_t raw[1 << 20];
@@ -163,7 +164,8 @@ static inline int16_t cluster_judge_locked(cluster *c, const peer_batch *batch, 
         return 46;
     }
     c->out_of_order++;
-    return (((uint32_t)log->next_sequence - (uint32_t)batch->sequence) & INT32_MAX) < (1u << 30) ? 46 : 45;
+    bool old = (((uint32_t)log->next_sequence - (uint32_t)batch->sequence) & INT32_MAX) < (1u << 30);
+    return old && cluster_chance(c, 500) ? 46 : 45; // brokers of today say 45
 }
 
 static inline void cluster_answer_locked(cluster *c, int node, peer_batch *batch, bool write, peer_answer *answer) {
@@ -202,6 +204,14 @@ static inline void cluster_move_locked(cluster *c) {
     c->moved++;
 }
 
+static inline void cluster_forget_locked(cluster *c) {
+    cluster_log *log = &c->logs[harness_below(&c->random, CLUSTER_PARTITIONS)];
+    if (log->kept_count < 2) return;
+    log->kept[0] = log->kept[log->kept_count - 1];
+    log->kept_count = 1;
+    c->forgotten++;
+}
+
 static inline void cluster_dawdle(cluster *c) {
     pthread_mutex_lock(&c->lock);
     int ms = cluster_chance(c, c->faults.late) ? 1 + (int)harness_below(&c->random, CLUSTER_LATE_MS) : 0;
@@ -217,6 +227,7 @@ static inline bool cluster_serve(cluster_connection *connection, peer_request *r
     pthread_mutex_lock(&c->lock);
     c->requests++;
     if (cluster_chance(c, c->faults.move)) cluster_move_locked(c);
+    if (cluster_chance(c, c->faults.forget)) cluster_forget_locked(c);
     bool close_first = cluster_chance(c, c->faults.close), refuse = cluster_chance(c, c->faults.refuse);
     bool doubt = cluster_chance(c, c->faults.write_and_refuse), lie = cluster_chance(c, c->faults.lie);
     bool close_then = cluster_chance(c, c->faults.write_and_close), silent = cluster_chance(c, c->faults.silence);

@@ -229,7 +229,7 @@ def test_random_refusals(start_broker: StartBroker, make: Make, in_flight: int, 
     rng = random.Random(seed)
     broker = start_broker(brokers=2)
     producer = make(broker, **FAST, max_in_flight_requests_per_connection=in_flight)
-    # A true broker does not refuse the sequence of what it has written.
+    # A true broker does not refuse the sequence of the last batch it has written.
     codes = [3, 5, 6, 7, 13, 19, 20, 56, 74] if lost else [3, 5, 6, 19, 45, 59, 74]
     futures = []
     for i in range(6000):
@@ -240,6 +240,8 @@ def test_random_refusals(start_broker: StartBroker, make: Make, in_flight: int, 
             broker.fail("Produce", code, partition=rng.randrange(4), after_append=after)
         if lost and rng.random() < 0.002:
             broker.cut(when=rng.choice(["before_append", "after_append", "now", 3]), api="Produce")
+        if lost and rng.random() < 0.002:
+            broker.forget_batches("t", rng.randrange(4))
         if rng.random() < 0.002:
             broker.move_leader("t", rng.randrange(4), rng.randint(1, 2))
         if rng.random() < 0.05:

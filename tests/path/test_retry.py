@@ -108,6 +108,26 @@ class TestSequences:
         assert outcomes(send(producer, range(4, 400))) == [None] * 396
         check_log(broker, range(400))
 
+    @pytest.mark.parametrize("count", [1, 2, 5])
+    def test_a_broker_that_was_started_again(self, start_broker: StartBroker, make: Make, count: int) -> None:
+        """It refuses what it has written, but for the last batch."""
+        broker = start_broker(topics={"t": 1})
+        producer = make(broker, linger_ms=0)
+        warmed_up(producer, 1)
+        broker.silence("Produce", times=None)
+        futures = []
+        for n in range(1, 1 + count):
+            futures += send(producer, range(n, n + 1), 1)
+            broker.wait(lambda it, n=n: it.record_count("t") == n + 1)
+        broker.forget_batches("t", 0)
+        broker.clear()
+        broker.cut()
+        assert outcomes(futures) == [None] * count
+        assert [future.value.offset for future in futures] == [-1] * (count - 1) + [count]
+        assert outcomes(send(producer, range(1 + count, 100), 1)) == [None] * (99 - count)
+        assert [record.value for record in broker.records("t", 0)] == [value(n) for n in range(100)]
+        assert {batch.header.producer_epoch for batch in broker.batches("t", 0)} == {0}
+
     def test_a_failed_batch_leaves_no_hole(self, broker: EmbeddedBroker, make: Make) -> None:
         producer = make(broker, linger_ms=0)
         warmed_up(producer, 1)

@@ -124,6 +124,15 @@ def test_lost_producer_state(broker: EmbeddedBroker, wire: Wire, producer_id: in
     assert wire.produce(batch(producer_id, 0)).error == 0
 
 
+def test_a_broker_that_was_started_again(broker: EmbeddedBroker, wire: Wire, producer_id: int) -> None:
+    for sequence in range(3):
+        wire.produce(batch(producer_id, sequence))
+    broker.forget_batches("t", 0)
+    assert [wire.produce(batch(producer_id, at)).error for at in (0, 1, 2)] == [OUT_OF_ORDER, OUT_OF_ORDER, 0]
+    assert broker.violations == []
+    assert wire.produce(batch(producer_id, 3)).offset == 3
+
+
 def test_what_follows_a_scripted_error_is_no_violation(broker: EmbeddedBroker, wire: Wire, producer_id: int) -> None:
     wire.produce(batch(producer_id, 0, 2))
     broker.fail("Produce", NOT_LEADER)

@@ -139,6 +139,19 @@ def test_silence_and_then_everything(relay: Relay, client: socket.socket, port: 
         assert receive(another, 3) == b"too"
 
 
+def test_one_way(relay: Relay, client: socket.socket) -> None:
+    passed = relay.passed
+    relay.one_way(1)
+    client.settimeout(0.2)
+    client.sendall(b"heard")
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    assert relay.passed - passed == 5
+    client.settimeout(WAIT)
+    relay.heal()
+    assert receive(client, 5) == b"heard"
+
+
 def test_black_hole(relay: Relay, client: socket.socket, port: int) -> None:
     relay.black_hole(1)
     with pytest.raises(TimeoutError):

@@ -58,6 +58,7 @@ class RelayFaults:
             (f"reset-after {count} B", 2.0, lambda: relay.reset_after(link, count)),
             ("silence", 6.0, lambda: relay.silence(link)),
             ("black-hole", 6.0, lambda: relay.black_hole(link)),
+            ("one-way", 6.0, lambda: relay.one_way(link)),
             ("half-close", 0.5, lambda: relay.half_close(link)),
             ("half-close upward", 0.5, lambda: relay.half_close(link, upward=True)),
         ]
