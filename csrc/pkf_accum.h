@@ -38,6 +38,7 @@ typedef struct pkf_accum_config {
 } pkf_accum_config;
 
 #define PKF_CACHE_LINE 64
+#define PKF_RATIO_ONE 65536 // of an estimate of compression: bytes that are as many afterwards
 
 // What the next append to a partition will touch, as the last one left it: hints for the processor's cache, read without
 // a lock and never followed. In a table of their own, so that lines which depend on one another can be asked for at once.
@@ -107,7 +108,7 @@ struct pkf_topic {
     pkf_codec codec;           // constant once there are partitions
     int32_t codec_level;
     _Atomic uint32_t batch_ceiling; // bytes on the wire; lowered for a topic that answered MESSAGE_TOO_LARGE
-    _Atomic uint32_t ratio;         // estimate: bytes after compression of 1024 before
+    _Atomic uint32_t ratio;         // estimate: bytes after compression of PKF_RATIO_ONE before
     _Atomic uint32_t packing_pace;  // ns that its codec took for 1024 bytes, at the slowest of late; 0 never
     // What follows from both: bytes before compression,
     _Atomic uint32_t fill_limit;   // up to which an open batch may grow

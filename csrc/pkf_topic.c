@@ -14,7 +14,7 @@ typedef struct retired_table {
 } retired_table;
 
 // The estimate goes up fast and down slowly: a batch that is larger than expected costs a refusal and a split.
-enum { RATIO_ONE = 1024, RATIO_UP = RATIO_ONE / 20, RATIO_DOWN = RATIO_ONE / 200, MARGIN = RATIO_ONE / 20 };
+enum { RATIO_ONE = PKF_RATIO_ONE, RATIO_UP = RATIO_ONE / 20, RATIO_DOWN = RATIO_ONE / 200, MARGIN = RATIO_ONE / 20 };
 
 // Bytes before compression that make `size` after it, by the estimate and a margin of 5 %.
 static uint64_t before_compression(const pkf_topic *topic, uint32_t size) {
@@ -186,11 +186,11 @@ void pkf_topic_set_codec(pkf_topic *topic, pkf_codec codec, int32_t level) {
 
 void pkf_topic_note_ratio(pkf_topic *topic, size_t packed, size_t raw) {
     uint32_t estimate = atomic_load(&topic->ratio);
-    uint32_t seen = raw ? (uint32_t)((uint64_t)packed * RATIO_ONE / raw) : RATIO_ONE;
+    uint32_t seen = raw ? (uint32_t)(((uint64_t)packed * RATIO_ONE + raw - 1) / raw) : RATIO_ONE;
     if (seen > estimate) {
         estimate = estimate + RATIO_UP > seen ? estimate + RATIO_UP : seen;
     } else if (seen < estimate) {
-        estimate = estimate - RATIO_DOWN > seen ? estimate - RATIO_DOWN : seen;
+        estimate = estimate > seen + RATIO_DOWN ? estimate - RATIO_DOWN : seen;
     }
     atomic_store(&topic->ratio, estimate);
     fit(topic);

@@ -104,7 +104,7 @@ static void what_does_not_shrink_leaves_as_it_is(void) {
     int batches = serve(peer, 0, 50, PKF_NONE, 3000);
     for (int i = 0; i < 50; i++) wait_until_done(&slots[i]);
     CHECK_INT(atomic_load(&r.wire->counters.incompressible), batches);
-    CHECK_INT(atomic_load(&r.topic->ratio), 1024);
+    CHECK_INT(atomic_load(&r.topic->ratio), PKF_RATIO_ONE);
     close(peer);
     rig_stop_and_close(&r);
 }
@@ -113,18 +113,21 @@ static void what_does_not_shrink_leaves_as_it_is(void) {
 static void the_estimate_decides_how_far_batches_grow(void) {
     open_rig(PKF_ZSTD, 3, 1, false);
     uint32_t limit = atomic_load(&r.topic->fill_limit), size = atomic_load(&r.topic->fill_size);
-    CHECK_INT(limit, (64 << 10) * 1024ull / (1024 + 51));
-    CHECK_INT(size, 4000ull * 1024 / (1024 + 51));
+    CHECK_INT(limit, (64 << 10) * 100 / 105);
+    CHECK_INT(size, 4000 * 100 / 105);
     for (int i = 0; i < 400; i++) pkf_topic_note_ratio(r.topic, 250, 1000);
-    CHECK_INT(atomic_load(&r.topic->ratio), 256);
+    CHECK_INT(atomic_load(&r.topic->ratio), PKF_RATIO_ONE / 4);
     CHECK(atomic_load(&r.topic->fill_limit) > 3 * limit && atomic_load(&r.topic->fill_size) > 3 * size);
     pkf_topic_note_ratio(r.topic, 260, 1000);
-    CHECK_INT(atomic_load(&r.topic->ratio), 256 + 51); // at least 0.05 up
+    CHECK_INT(atomic_load(&r.topic->ratio), PKF_RATIO_ONE / 4 + PKF_RATIO_ONE / 20); // at least 0.05 up
     pkf_topic_note_ratio(r.topic, 900, 1000);
-    CHECK_INT(atomic_load(&r.topic->ratio), 921); // and never below what was seen
+    CHECK_INT(atomic_load(&r.topic->ratio), (PKF_RATIO_ONE * 9 + 9) / 10); // and never below what was seen
     pkf_topic_note_ratio(r.topic, 1, 1000);
-    CHECK_INT(atomic_load(&r.topic->ratio), 916); // at most 0.005 down
-    for (int i = 0; i < 400; i++) pkf_topic_note_ratio(r.topic, 1, 1000);
+    CHECK_INT(atomic_load(&r.topic->ratio), (PKF_RATIO_ONE * 9 + 9) / 10 - PKF_RATIO_ONE / 200); // at most 0.005 down
+    for (int i = 0; i < 400; i++) {
+        pkf_topic_note_ratio(r.topic, 1, i < 200 ? 1000 : 100000);
+        CHECK(atomic_load(&r.topic->ratio) <= PKF_RATIO_ONE);
+    }
     CHECK_INT(atomic_load(&r.topic->fill_limit), 1 << 20); // never more than what fits a request as it is
     pkf_topic_forget_ratio(r.topic);
     CHECK_INT(atomic_load(&r.topic->fill_limit), limit);

@@ -105,8 +105,20 @@ def test_batches_grow_by_what_they_will_shrink(start_broker: StartBroker, make: 
     first, last = (max(map(raw_size, part)) for part in (batches[:5], batches[-50:]))
     assert first < 8_000
     assert last > 16_000
-    assert all(len(batch.data) <= 8_000 for batch in batches)
+    assert max(len(batch.data) for batch in batches) <= 8_000 * 1.05  # an estimate, from the batches before
     assert broker.record_count("t") == 50_000
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_batches_of_what_shrinks_to_almost_nothing(start_broker: StartBroker, make: Make, codec: str) -> None:
+    """They grow to what a request takes."""
+    broker = start_broker(topics={"t": 1})
+    producer = make(broker, compression_type=codec, linger_ms=60_000)
+    for _ in range(25_000):
+        producer.send("t", bytes(10_000))
+    producer.flush(timeout=60)
+    counts = [batch.header.record_count for batch in broker.batches("t")]
+    assert min(counts[-20:-1]) >= 50
 
 
 def test_without_a_codec_they_do_not(start_broker: StartBroker, make: Make) -> None:
