@@ -62,8 +62,9 @@ static int32_t last_sequence(const pkf_batch *batch) {
     return (int32_t)(((int64_t)batch->sequence + batch->count - 1) & INT32_MAX);
 }
 
-// Whether this one or a later batch of the epoch was acknowledged. No broker has a batch without those before it.
-static bool is_written(const pkf_partition *partition, const pkf_batch *batch) {
+// Whether this one or a later batch of the epoch was acknowledged. One that may have been written is written then: a broker
+// takes no batch without those before it, unless it knows nothing of the producer.
+static bool is_covered(const pkf_partition *partition, const pkf_batch *batch) {
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch)
         return false;
     int32_t last = last_sequence(batch), acked = partition->last_acked_sequence;
@@ -80,13 +81,13 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
     }
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
     if (batch->sealed_ns >= partition->recreated_ns) partition->recreated_ns = 0;
-    if (!is_written(partition, batch)) partition->last_acked_sequence = last_sequence(batch);
+    if (!is_covered(partition, batch)) partition->last_acked_sequence = last_sequence(batch);
 }
 
 // What a broker refused and had written all the same, as the acknowledgement of a later batch shows.
 static void settle_refused(pkf_wire *wire, pkf_partition *partition) {
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
-        if (batch->resolved || !batch->refused || !is_written(partition, batch)) continue;
+        if (batch->resolved || !batch->refused || !batch->maybe_written || !is_covered(partition, batch)) continue;
         free(batch->message);
         batch->message = NULL;
         batch->resolved = true;
@@ -287,7 +288,6 @@ static void unpark(pkf_batch *batch) {
 
 static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     batch->attempts++;
-    batch->maybe_written |= command->in_doubt;
     batch->retry_ns = command->delay_ns > 0 ? wire->now + command->delay_ns : 0;
     batch->refused = command->refused && batch->sequence >= 0;
     free(batch->message);
@@ -305,7 +305,8 @@ static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
 static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     switch (command->kind) {
     case PKF_COMMAND_REQUEUE:
-        if (command->refused && is_written(batch->partition, batch))
+        batch->maybe_written |= command->in_doubt;
+        if (command->refused && batch->maybe_written && is_covered(batch->partition, batch))
             pkf_wire_resolve(wire, batch, 0, NULL, false);
         else
             take_back(wire, command, batch);
