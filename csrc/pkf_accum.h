@@ -81,9 +81,9 @@ struct pkf_partition {
     int32_t next_sequence;
     int32_t last_acked_sequence; // -1 none
     int16_t producer_epoch;
-    uint8_t gap; // a sequence will never arrive: hold everything, then restart the sequences
+    uint8_t gap; // a sequence will never arrive, or was refused: hold everything, then restart the sequences
     uint8_t gap_reported;
-    uint8_t gap_in_doubt; // a batch that failed may still arrive, and what came behind it after that
+    uint8_t gap_in_doubt; // a batch that failed may be written or still arrive, and so may those around it
     uint8_t leader_asked; // UNKNOWN_LEADER was reported and not answered yet
 
     uint64_t work_turn; // of the last batch a worker was given; guarded by the workers' lock

@@ -114,8 +114,9 @@ static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
 // the broker can recognize it. If it refuses it, so is the next one: a broker that was started again remembers only the
 // last batch of a producer. What comes after one that was not written was not written either.
 static bool first_in_doubt(const pkf_partition *partition) {
-    const pkf_batch *first = pkf_wire_first_open(partition);
-    return first && first->sequence >= 0 && first->maybe_written;
+    const pkf_batch *first = partition->unresolved_head;
+    while (first && (first->resolved || (first->refused && first->maybe_written))) first = first->unresolved_next;
+    return first && !first->refused && first->sequence >= 0 && first->maybe_written;
 }
 
 // May the head leave at all, whatever its size and age? What forbids it will cause another look when it changes.
@@ -270,7 +271,10 @@ void pkf_wire_list(pkf_partition *partition, pkf_batch *batch) {
 // Producer id, epoch and sequence are assigned here, immediately before framing; a batch that has them keeps them. A
 // message set has none, and needs no header of format v2.
 static void seal(pkf_wire *wire, const pkf_conn *conn, pkf_partition *partition, pkf_batch *batch) {
-    if (pkf_produce_magic(conn->version) < 2) return;
+    if (pkf_produce_magic(conn->version) < 2) {
+        batch->sealed_ns = 0; // it goes without its sequence
+        return;
+    }
     bool fresh = batch->sequence < 0;
     if (!wire->config.idempotent) {
         if (batch->sealed_ns == 0) pkf_batch_seal(batch, -1, -1, -1, 0, wire->crc32c);

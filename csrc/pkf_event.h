@@ -25,7 +25,7 @@ typedef struct pkf_event {
     int64_t offset, log_start, log_append_time;
     bool in_doubt; // PARKED: an earlier try may have been written; CONNECTION_LOST: requests were in flight
     bool answered; // PARKED: a broker said `code`; else the request ended without an answer
-    bool first;    // PARKED: no earlier batch of the partition was without an outcome then
+    bool first;    // PARKED: no earlier batch of the partition was without an outcome then, but refused ones
     pkf_topic *topic;
     pkf_batch *batch;
     char *text; // malloc, or NULL
@@ -42,7 +42,7 @@ typedef enum pkf_command_kind {
     PKF_COMMAND_LEADER,      // topic, partition, node, epoch: KIP-951, newer than metadata
     PKF_COMMAND_PRODUCER,    // producer_id, epoch
     PKF_COMMAND_PLAIN,       // the cluster gives no producer ids: send without, and without sequences
-    PKF_COMMAND_REQUEUE,     // batch, delay_ns, in_doubt, refused, text: back to its place in the queue
+    PKF_COMMAND_REQUEUE,     // batch, delay_ns, in_doubt, refused, text: for another try
     PKF_COMMAND_FAIL,        // batch, code, text, in_doubt, record_errors
     PKF_COMMAND_COMPLETE,    // batch, offset: known to be written (a duplicate)
     PKF_COMMAND_SPLIT,       // batch, size: into batches of at most that many bytes
@@ -61,7 +61,7 @@ typedef struct pkf_command {
     int64_t producer_id, delay_ns, offset;
     int32_t epoch, size;
     bool in_doubt;
-    bool refused; // REQUEUE: the broker does not take its sequence; the partition's have to start anew
+    bool refused; // REQUEUE: the broker does not take its sequence: not before those behind it are known or a restart
     pkf_topic *topic;
     pkf_batch *batch; // a reference
     char *text;       // malloc, or NULL

@@ -145,14 +145,15 @@ void pkf_wire_acked(pkf_wire *wire, pkf_batch *batch, const pkf_ack *ack); // it
 // Its request has ended without an answer: parked with a Kafka error code, or dropped if it was failed before.
 void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text);
 void pkf_wire_resolve(pkf_wire *wire, pkf_batch *batch, int32_t code, const char *text, bool in_doubt);
-bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch);    // false: it is not in the queue
-bool pkf_wire_may_be_written(const pkf_batch *batch);                 // by a request that is or may be under way still
-const pkf_batch *pkf_wire_first_open(const pkf_partition *partition); // neither resolved nor refused; NULL: none
+bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch); // false: it is not in the queue
+bool pkf_wire_may_be_written(const pkf_batch *batch);              // by a request that is or may be under way still
 void pkf_wire_refuse_headers(pkf_wire *wire,
                              pkf_batch *batch);               // the leader of its partition takes no headers: it fails
 void pkf_wire_refuse_codec(pkf_wire *wire, pkf_batch *batch); // nor zstd
 void pkf_wire_settle(pkf_wire *wire, pkf_command *command);   // REQUEUE, FAIL, COMPLETE, SPLIT, RESTART
 void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch); // to its place in the queue
+// Those that were refused fail in doubt, if a batch that failed leaves open what became of them.
+void pkf_wire_give_up_in_doubt(pkf_wire *wire, pkf_partition *partition);
 void pkf_wire_abort(pkf_wire *wire, int32_t code, const char *text);
 // false: out of memory, nothing was said; what has to be said is said again in another round.
 bool pkf_wire_report(pkf_wire *wire, pkf_event_kind kind, int32_t node, int32_t code, const char *text);

@@ -80,6 +80,7 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
         return;
     }
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
+    if (batch->sealed_ns == 0) return; // acknowledged as a message set, which tells nothing of those before it
     if (batch->sealed_ns >= partition->recreated_ns) partition->recreated_ns = 0;
     if (!is_covered(partition, batch)) partition->last_acked_sequence = last_sequence(batch);
 }
@@ -128,10 +129,11 @@ static void end_expired(pkf_wire *wire, pkf_batch *batch, int32_t code) {
     pkf_wire_evaluate(wire, partition);
 }
 
-const pkf_batch *pkf_wire_first_open(const pkf_partition *partition) {
-    const pkf_batch *batch = partition->unresolved_head;
-    while (batch && (batch->resolved || batch->refused)) batch = batch->unresolved_next;
-    return batch;
+// The first of those without an outcome, but for refused ones, which wait for what becomes of those behind them.
+static bool is_first(const pkf_batch *batch) {
+    const pkf_batch *first = batch->partition->unresolved_head;
+    while (first && (first->resolved || first->refused)) first = first->unresolved_next;
+    return first == batch;
 }
 
 static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event) {
@@ -141,7 +143,7 @@ static void park(pkf_wire *wire, pkf_batch *batch, pkf_event *event) {
     pkf_batch_ref(batch);
     event->batch = batch;
     event->in_doubt = batch->maybe_written;
-    event->first = pkf_wire_first_open(batch->partition) == batch;
+    event->first = is_first(batch);
     pkf_events_push(&wire->events, event);
 }
 
@@ -339,7 +341,7 @@ static pkf_batch *first_refused_in_doubt(const pkf_partition *partition) {
 // A batch that failed in doubt leaves open what became of those that were refused, and in doubt too. Behind it they may be
 // read at any time from a request that was given up, until the broker hears of a new epoch; in front of it, they are
 // written if it is. Under a new sequence they could be written twice.
-static void give_up_in_doubt(pkf_wire *wire, pkf_partition *partition) {
+void pkf_wire_give_up_in_doubt(pkf_wire *wire, pkf_partition *partition) {
     for (pkf_batch *batch; partition->gap_in_doubt && (batch = first_refused_in_doubt(partition)) != NULL;) {
         pkf_text text = {.len = 0};
         pkf_text_add(&text, batch->message ? batch->message : "its sequence was refused");
@@ -356,7 +358,7 @@ static void restart(pkf_wire *wire, pkf_partition *partition) {
         pkf_wire_evaluate(wire, partition);
         return;
     }
-    give_up_in_doubt(wire, partition);
+    pkf_wire_give_up_in_doubt(wire, partition);
     for (pkf_batch *batch = partition->unresolved_head; batch; batch = batch->unresolved_next) {
         if (batch->resolved) continue;
         batch->sequence = -1;

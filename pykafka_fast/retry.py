@@ -124,7 +124,7 @@ def decide(
         max_retries: the producer's ``retries``.
         expired: ``delivery_timeout_ms`` has passed.
         record_count: records in the batch.
-        is_first: no earlier batch of the partition waits for its outcome.
+        is_first: no earlier batch of the partition waits for its outcome, but for refused ones.
         log_start_known: the response named the log's start offset.
         in_doubt: an earlier try, or this one if its request ended without an answer, may have been written.
         answered: a broker said ``code``; otherwise the request ended without an answer.

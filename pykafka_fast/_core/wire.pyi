@@ -119,11 +119,12 @@ class Wire:
         refused: bool = False,
         text: str | None = None,
     ) -> None:
-        """Back to its place in the queue, not to be sent before the delay is over.
+        """For another try, not before the delay is over.
 
         Args:
             in_doubt: this try may have been written.
-            refused: the broker does not take its sequence: GAP is reported when nothing of the partition is under way.
+            refused: the broker does not take its sequence: it waits until the batches behind it have shown that it is
+                written, or for a restart; GAP is reported when nothing of the partition is under way.
             text: why the try failed; said again if the batch expires.
         """
     def fail(

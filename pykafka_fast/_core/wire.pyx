@@ -311,7 +311,7 @@ cdef class Wire:
         pkf_wire_command(self.c, new_command(PKF_COMMAND_PLAIN))
 
     def requeue(self, ParkedBatch batch not None, delay_ms=0, bint in_doubt=False, bint refused=False, text=None):
-        """Back to its place in the queue, not to be sent before the delay is over."""
+        """For another try, not before the delay is over."""
         cdef pkf_command *command = settling(PKF_COMMAND_REQUEUE, batch)
         command.delay_ns = <long long> (delay_ms * 1_000_000)
         command.in_doubt = in_doubt
