@@ -65,6 +65,9 @@ LINK_AS_NEEDED = "-Wl,-dead_strip_dylibs" if sys.platform == "darwin" else "-Wl,
 
 # Where Cython's output goes; kept out of the package so that it can never end up in a wheel.
 GENERATED_DIR = Path("build", "cython")
+# Without binding a method looks at what it is called on: RecordFuture.get(3) is a TypeError. inspect.signature() needs
+# the signature in the docstring then.
+DIRECTIVES = {"language_level": 3, "binding": False, "embedsignature": True, "embedsignature.format": "clinic"}
 
 # Cython says these when a nogil call would take the GIL back only to look for an exception.
 GIL_HINT = re.compile(r"Exception check .*will always require the GIL|No exception value declared for")
@@ -161,7 +164,7 @@ def generated_sources(extension: Extension) -> list[str]:
         (built,) = cythonize(
             [extension],
             build_dir=str(GENERATED_DIR),
-            compiler_directives={"language_level": 3},
+            compiler_directives=DIRECTIVES,
             # Cython overlooks "from package cimport module".
             force=stale(Path(GENERATED_DIR, extension.sources[0]).with_suffix(".c"), PXD_FILES),
             emit_linenums=DEBUG,
