@@ -50,7 +50,7 @@ typedef struct cluster {
     bool idempotent, ordered;
     cluster_faults faults;
     uint64_t random;
-    uint64_t requests, appended, duplicates, out_of_order, moved, forgotten;
+    uint64_t requests, appended, duplicates, out_of_order, moved;
     uint64_t compressed;     // batches
     pkf_codec_state *codecs; // for raw, which holds the records of the batch that is being read
     uint8_t raw[1 << 20];
@@ -209,7 +209,6 @@ static inline void cluster_forget_locked(cluster *c) {
     if (log->kept_count < 2) return;
     log->kept[0] = log->kept[log->kept_count - 1];
     log->kept_count = 1;
-    c->forgotten++;
 }
 
 static inline void cluster_dawdle(cluster *c) {

@@ -38,7 +38,7 @@ static inline void restart(int32_t epoch) {
     rig_command(&r, PKF_COMMAND_RESTART, 0, 0, 0);
 }
 
-// What becomes of the first.
+// `kind` is what becomes of the first of the three; the others are to be sent again.
 static inline int lose(pkf_slot *slots, pkf_command_kind kind) {
     pkf_accum_config accum = RIG_ACCUM;
     pkf_wire_config wire = RIG_WIRE;

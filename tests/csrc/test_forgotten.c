@@ -115,7 +115,7 @@ static void what_waits_for_another_ends_too(bool expires) {
     end(peer, slots);
 }
 
-// The topic's batches wait for their turn, one behind the other; the answer to the first is not given yet.
+// Then two more are in flight, of two records and of one. `first` is the request of the first, not answered yet.
 static int two_under_way(pkf_slot *slots, pkf_slot *a, pkf_slot *b, peer_request *first) {
     int peer = lose(slots, PKF_COMMAND_REQUEUE);
     for (int i = 0; i < LOST; i++) {
