@@ -73,7 +73,7 @@ struct pkf_partition {
     uint32_t parked_count;
     uint32_t sequenced_count; // batches with a sequence whose outcome is not known
     int64_t left_ns;          // when its last batch was framed
-    int64_t recreated_ns;     // since when the topic is another one, which knows nothing of the producer; 0: it does
+    int64_t forgotten_ns;     // since when a broker may know nothing of the producer here; 0: it does
     int32_t heap_index;       // -1 when not in the heap
     pkf_partition *ready_prev, *ready_next;
     int32_t ready_node; // index of the node whose ready list holds it, -1 none

@@ -8,6 +8,8 @@
 
 #define NETWORK_EXCEPTION 13
 #define MAX_UNRESOLVED 5 // the batches per partition and producer whose sequences a broker remembers
+// For how long it surely does, after the last of them: by default for a day (producer.id.expiration.ms).
+#define REMEMBERED_NS (60 * INT64_C(1000000000))
 
 pkf_node *pkf_wire_node(pkf_wire *wire, int32_t id) {
     int32_t index = pkf_wire_node_index(wire, id);
@@ -133,7 +135,7 @@ static bool gate_open(pkf_wire *wire, pkf_partition *partition, const head_look 
     if (partition->sequenced_count == 0) return true;
     // Batches of the old epoch finish first. And a broker that has nothing of this producer yet takes any sequence for
     // the first: until one batch is acknowledged a second one could overtake it.
-    return !stale && partition->last_acked_sequence >= 0 && partition->recreated_ns == 0;
+    return !stale && partition->last_acked_sequence >= 0 && partition->forgotten_ns == 0;
 }
 
 // The moment the head may leave: now or earlier if it is ready.
@@ -285,6 +287,8 @@ static void seal(pkf_wire *wire, const pkf_conn *conn, pkf_partition *partition,
             partition->next_sequence = 0;
             partition->last_acked_sequence = -1;
         }
+        if (partition->sequenced_count == 0 && wire->now - partition->left_ns > REMEMBERED_NS)
+            partition->forgotten_ns = wire->now;
         pkf_batch_seal(batch, wire->producer_id, wire->producer_epoch, partition->next_sequence, 0, wire->crc32c);
         partition->next_sequence = (int32_t)(((int64_t)partition->next_sequence + batch->count) & INT32_MAX);
         partition->sequenced_count++;

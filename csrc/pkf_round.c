@@ -90,7 +90,7 @@ static void set_leaders(pkf_wire *wire, pkf_command *command) {
     memcpy(command->topic->id, command->id, sizeof command->id);
     pkf_wire_explain(&command->topic->trouble, NULL);
     for (int32_t i = 0; i < command->count; i++) {
-        if (recreated) parts[i]->recreated_ns = wire->now;
+        if (recreated) parts[i]->forgotten_ns = wire->now;
         if (recreated && parts[i]->gap) { // what another topic takes tells nothing of what this one refused
             parts[i]->gap_in_doubt = 1;
             pkf_wire_give_up_in_doubt(wire, parts[i]);

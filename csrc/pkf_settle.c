@@ -81,7 +81,7 @@ static void note_sequence(pkf_partition *partition, const pkf_batch *batch, int3
     }
     if (batch->producer_id != partition->producer_id || batch->producer_epoch != partition->producer_epoch) return;
     if (batch->sealed_ns == 0) return; // acknowledged as a message set, which tells nothing of those before it
-    if (batch->sealed_ns >= partition->recreated_ns) partition->recreated_ns = 0;
+    if (batch->sealed_ns >= partition->forgotten_ns) partition->forgotten_ns = 0;
     if (!is_covered(partition, batch)) partition->last_acked_sequence = last_sequence(batch);
 }
 

@@ -406,6 +406,30 @@ static void tm8_no_gap_over_the_wrap(void) {
     rig_close(&r);
 }
 
+// A broker forgets a producer that is silent for long (producer.id.expiration.ms), and takes any sequence then.
+static void after_a_long_silence_one_goes_alone(int64_t silence_ms, int at_once) {
+    int peer = begin(5);
+    pkf_slot slots[4];
+    for (int round = 0; round < 2; round++) {
+        if (round == 0) rig_advance(&r, silence_ms);
+        int wanted = round == 0 ? at_once : 2; // the first is acknowledged: the broker knows the producer again
+        for (int i = 0; i < 2; i++) slots[2 * round + i] = rig_batch(&r, 0, "x");
+        rig_step(&r);
+        for (int i = 0; i < wanted; i++) {
+            NEED(peer_receive(peer, i ? &request : &held, 1000) == 1);
+            check_sent(i ? &request : &held, 31, 0, 2 + 2 * round + i);
+        }
+        receive_nothing(peer);
+        answer(peer, &held, 0);
+        if (wanted == 1) receive(peer, &request);
+        check_sent(&request, 31, 0, 3 + 2 * round);
+        answer(peer, &request, 0);
+    }
+    for (int i = 0; i < 4; i++) rig_forget(&slots[i]);
+    close(peer);
+    rig_close(&r);
+}
+
 int main(void) {
     nothing_leaves_before_there_is_an_id();
     sequences_count_records_and_wrap();
@@ -419,6 +443,8 @@ int main(void) {
     an_abort_is_a_gap_once_something_is_sent_again();
     tm8_numbers_wrap_in_flight();
     tm8_no_gap_over_the_wrap();
+    after_a_long_silence_one_goes_alone(50000, 2);
+    after_a_long_silence_one_goes_alone(70000, 1);
     free(request.frame);
     free(held.frame);
     return FINISH();
