@@ -29,6 +29,7 @@ from .errors import ClientCode, KafkaError, KafkaTimeoutError, ProducerForkedErr
 from .interceptor import InterceptorChain
 from .log import LogThread, forget_log_thread, get_logger
 from .metrics import MetricsWindow
+from .native import RLock, acquire, new_thread
 from .sender import Sender
 from .version import __version__
 from .waiters import lent
@@ -96,12 +97,12 @@ class Lifecycle:
         self.delivery = DeliveryThread(self.accumulator, self.interceptors, f"{config.client_id}-delivery",
                                        self._log_thread)
         self._metrics = MetricsWindow(config.metrics_num_samples, config.metrics_sample_window_ms)
-        self._metrics_lock = threading.RLock()
+        self._metrics_lock = RLock()
         self._send_errors: Counter[str] = Counter()
         self._flush_ns = 0
         self._metadata_wait_ns = 0
         # Of these locks a thread may find itself the holder: in a signal handler, which may call anything.
-        self._close_lock: Any = threading.RLock()  # typed without _is_owned()
+        self._close_lock: Any = RLock()  # typed without _is_owned()
         self._closing = False
         self._orphaned = False
         self._started = False
@@ -233,7 +234,7 @@ class Lifecycle:
     def _take_close_lock(self, deadline: float) -> bool:
         if self.delivery.is_current():
             return bool(self._close_lock.acquire(blocking=False))
-        while not self._close_lock.acquire(timeout=_SLICE_S):
+        while not acquire(self._close_lock, _SLICE_S):
             if time.monotonic() >= deadline:
                 return False
         return True
@@ -359,7 +360,7 @@ class Lifecycle:
 
     def _close_elsewhere(self, timeout: float | None) -> None:
         try:
-            threading.Thread(target=self.close, args=(timeout,), name="pykafka_fast-close", daemon=True).start()
+            new_thread("pykafka_fast-close", lambda: self.close(timeout)).start()
         except RuntimeError:  # the interpreter is ending; its threads end with it
             logger.debug("no thread could be started to end %s", self._config.client_id)
 

@@ -17,12 +17,13 @@ import threading
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from .native import local
 from .queue_thread import QueueThread
 
 __all__ = ["LogThread", "forget_log_thread", "get_logger"]
 
 _WAITING_MAX = 1000  # lines
-_local = threading.local()
+_local = local()
 _Line: TypeAlias = tuple[logging.Logger, logging.LogRecord]
 
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+
+from .native import Lock, Thread, get_ident, has_greenlets, new_thread, rest
 
 __all__ = ["OwnThread"]
 
@@ -27,8 +28,8 @@ class OwnThread:
     def __init__(self, name: str, run: Callable[[], None]) -> None:
         self._name = name
         self._run = run
-        self._claims: dict[str, threading.Thread] = {}  # at most one
-        self._thread: threading.Thread | None = None
+        self._claims: dict[str, Thread] = {}  # at most one
+        self._thread: Thread | None = None
         self._over = False
 
     @property
@@ -43,13 +44,16 @@ class OwnThread:
             RuntimeError: the system, or an interpreter that is ending, has no thread for us.
         """
         while self._thread is None:
-            claimed = threading.Lock()
+            claimed = Lock()
             claimed.acquire()
-            threading.Thread(target=self._claim, args=(claimed,), name=self._name, daemon=True).start()
+            self._start_one(claimed)
             claimed.acquire()
 
-    def _claim(self, claimed: threading.Lock) -> None:
-        me = threading.current_thread()
+    def _start_one(self, claimed: Lock) -> None:
+        thread = new_thread(self._name, lambda: self._claim(thread, claimed))
+        thread.start()
+
+    def _claim(self, me: Thread, claimed: Lock) -> None:
         self._thread = self._claims.setdefault("thread", me)  # which is atomic
         claimed.release()
         if self._thread is me:
@@ -59,7 +63,7 @@ class OwnThread:
         """Whether the caller is this thread, be it while its thread-local objects are let go, when it is nobody else's
         idea of the current one any more."""
         thread = self._thread
-        return thread is not None and thread.ident == threading.get_ident() and not self._over
+        return thread is not None and thread.ident == get_ident() and not self._over
 
     def join(self, timeout: float | None) -> bool:
         """Wait until it has ended, ``timeout`` seconds at most, and serve signals meanwhile.
@@ -77,6 +81,7 @@ class OwnThread:
             left = _SLICE_S if deadline is None else min(_SLICE_S, deadline - time.monotonic())
             if left <= 0:
                 return False
-            thread.join(left)
+            thread.join(0 if has_greenlets() else left)
+            rest()
         self._over = True
         return True

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from .native import RLock, SimpleQueue
 from .own_thread import OwnThread
 
 __all__ = ["QueueThread"]
@@ -26,8 +25,8 @@ class QueueThread(Generic[_T]):
     def __init__(self, name: str, work: Callable[[_T], None]) -> None:
         self._work = work
         self._thread = OwnThread(name, self._run)
-        self._items: queue.SimpleQueue[_T | None] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # a signal handler may call close() in the midst of a put()
+        self._items: SimpleQueue[_T | None] = SimpleQueue()
+        self._lock = RLock()  # a signal handler may call close() in the midst of a put()
         self._unfinished = 0
         self._closed = False
 

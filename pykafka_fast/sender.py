@@ -11,7 +11,6 @@ for minutes::
 from __future__ import annotations
 
 import selectors
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +26,7 @@ from .errors import ClientCode, KafkaError, SenderDiedError, UnsupportedVersionE
 from .idempotence import NO_PRODUCER_ID, ProducerIdentity, Verdict
 from .log import LogThread, get_logger
 from .metadata import MetadataCache
+from .native import RLock, Selector, get_ident, new_thread
 from .net.backoff import ExponentialBackoff
 from .net.link import Network
 from .net.options import ConnectionOptions
@@ -100,7 +100,7 @@ class Sender:
             on_metadata=self._on_metadata, on_verdict=self._on_verdict)
         self._client_id = config.client_id
         self._thread = OwnThread(f"{config.client_id}-sender", self._run)
-        self._start_lock = threading.RLock()  # a signal handler may call in the midst of a start
+        self._start_lock = RLock()  # a signal handler may call in the midst of a start
         self._stopping, self._drained = False, Latch()
         self._handlers: dict[EventKind, Callable[[Event], None]] = {
             EventKind.NEED_CONNECTION: self._on_need_connection,
@@ -246,7 +246,7 @@ class Sender:
         while not self._wire.stop(_WAIT_SLICE_S):
             if time.monotonic() >= deadline:
                 with suppress(RuntimeError, MemoryError):  # no thread: the interpreter is ending, or the system is full
-                    threading.Thread(target=self._wire.stop, name=f"{self._client_id}-end", daemon=True).start()
+                    new_thread(f"{self._client_id}-end", self._wire.stop).start()
                 return
 
     def abandon(self) -> None:
@@ -264,7 +264,7 @@ class Sender:
     def _run(self) -> None:
         if self._log_thread is not None:
             self._log_thread.adopt()
-        self._accumulator.set_sender(threading.get_ident())
+        self._accumulator.set_sender(get_ident())
         try:
             if self._stopping:  # since the start; if by a signal handler in the midst of it, all is closed already
                 return
@@ -302,7 +302,7 @@ class Sender:
         with suppress(MemoryError):
             _logger.critical("The sender thread ended with an unexpected error; everything pending fails",
                              exc_info=error)
-        with selectors.DefaultSelector() as selector:
+        with Selector() as selector:
             selector.register(self._wire.fileno(), selectors.EVENT_READ)
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
             pending = True

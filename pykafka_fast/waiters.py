@@ -8,10 +8,11 @@ none is held while a thread waits.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from .native import Lock, RLock, acquire
 
 __all__ = ["Latch", "Waiters", "lent"]
 
@@ -39,20 +40,20 @@ class Waiters:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._turns: set[threading.Lock] = set()
+        self.lock = RLock()
+        self._turns: set[Lock] = set()
 
-    def enrol(self) -> threading.Lock:
+    def enrol(self) -> Lock:
         """Join those who wait: no news from now on is missed. The lock is held; what comes back is for ``wait``."""
-        turn = threading.Lock()
+        turn = Lock()
         turn.acquire()
         self._turns.add(turn)
         return turn
 
-    def wait(self, turn: threading.Lock, timeout: float) -> None:
+    def wait(self, turn: Lock, timeout: float) -> None:
         """Sleep until the next ``notify_all``, for ``timeout`` seconds at most. The lock is lent meanwhile."""
         with lent(self.lock):
-            if not turn.acquire(timeout=max(0.0, timeout)):
+            if not acquire(turn, max(0.0, timeout)):
                 with self.lock:
                     self._turns.discard(turn)
 

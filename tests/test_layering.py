@@ -88,10 +88,10 @@ LEAF_MODULES = set(
     """
     errors admin_errors broker_errors client_errors kafka_error types config option options producer_options compression
     retry version partitioner serializer arity interceptor metrics protocol complaints waiters log
-    queue_thread own_thread
+    queue_thread own_thread native
     """.split()
 )
-CORE_MAY_IMPORT = {"errors", "log", "types"}
+CORE_MAY_IMPORT = {"errors", "log", "native", "types"}
 # The command line and the shims use what any user uses.
 PUBLIC_ONLY = {"compat", "cli", "__main__"}
 PUBLIC_MODULES = {"__init__", "errors"}

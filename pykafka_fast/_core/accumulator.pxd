@@ -8,7 +8,7 @@ cdef class Accumulator:
     cdef pkf_accum *c      # a reference of ours; never NULL after construction
     cdef dict by_name      # str -> Topic; put-if-absent under the lock below
     cdef object codec_of   # callable of a topic's name that returns (codec, level), or None
-    cdef object lock       # threading.Lock around the making of topics
+    cdef object lock       # a lock around the making of topics
     cdef object __weakref__
 
 
@@ -20,5 +20,5 @@ cdef class Topic:
 
 cdef bint is_news(uintptr_t accum, str topic, int code) except -1
 cdef int check_not_forked(Accumulator accumulator) except -1
-cdef int serve_signals(pkf_accum *accum) except -1
-cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1
+cdef int serve_signals(pkf_accum *accum, int status) except -1
+cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, double deadline) except -1

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Door to the record accumulator (csrc/pkf_accum.h)."""
 
-import threading
-import time
-
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -49,11 +46,12 @@ from pykafka_fast._core.csrc cimport (
 )
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, let_go, pairs_of
 from pykafka_fast._core.status cimport check
+from pykafka_fast._core.waiting cimport between_slices, deadline_after, slice_until
 from pykafka_fast.errors import ProducerForkedError
+from pykafka_fast.native import Lock
 
 PARTITIONERS = ("sticky", "round_robin", "random")  # in the order of pkf_partitioner
 
-cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef Py_ssize_t MOST_SAID = 10_000  # then it begins anew: whoever sends may make up names of topics
 
 
@@ -101,7 +99,7 @@ cdef class Accumulator:
         said[<uintptr_t> self.c] = set()
         self.by_name = {}
         self.codec_of = codec_of
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
     def __dealloc__(self):
         if self.c != NULL:
@@ -154,8 +152,8 @@ cdef class Accumulator:
         cdef size_t count = 0, i
         cdef pkf_batch **live = live_batches(self.c, &count)
         cdef uint64_t pushed = pkf_accum_pushed(self.c)  # after the look at what is live: see pkf_accum_complete()
-        deadline = deadline_after(timeout)
-        delivered = <uint64_t> threading.get_ident() != self.c.delivery_thread
+        cdef double deadline = deadline_after(timeout)
+        delivered = <uint64_t> PyThread_get_thread_ident() != self.c.delivery_thread
         done = True
         try:
             for i in range(count):
@@ -262,31 +260,15 @@ cdef pkf_batch **live_batches(pkf_accum *accum, size_t *count) except? NULL:
     return live
 
 
-cdef object deadline_after(timeout):
-    """In monotonic time; None for never, which a number is too that no float can hold."""
-    try:
-        return None if timeout is None else time.monotonic() + timeout
-    except OverflowError:
-        return None
-
-
-cdef int64_t slice_until(deadline):
-    """Nanoseconds to sleep at most before signals are served again; 0 when the deadline has passed."""
-    if deadline is None:
-        return SLICE_NS
-    cdef double left = <double> deadline - <double> time.monotonic()
-    return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
-
-
-cdef int serve_signals(pkf_accum *accum) except -1:
+cdef int serve_signals(pkf_accum *accum, int status) except -1:
     """Between two slices of a wait. A handler may have forked: in the child nothing of this will ever come."""
-    PyErr_CheckSignals()
+    between_slices(status)
     if accum.forked:
         raise ProducerForkedError("the process was forked during this call; the records are those of its parent")
     return 0
 
 
-cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1:
+cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, double deadline) except -1:
     """Wait for the callbacks of batches that were done before the wait began."""
     cdef int64_t slice_ns = 1
     cdef int status = PKF_E_TIMEOUT
@@ -294,11 +276,11 @@ cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, deadline) except -1:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_delivered(accum, pushed, slice_ns)
-        serve_signals(accum)
+        serve_signals(accum, status)
     return status == 0
 
 
-cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, deadline) except -1:
+cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, double deadline) except -1:
     """Wait for a batch and, after a split, for its pieces."""
     cdef int64_t slice_ns = 1
     cdef int status = PKF_E_TIMEOUT
@@ -307,7 +289,7 @@ cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, deadline
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
-        serve_signals(accum)
+        serve_signals(accum, status)
     if status != 0:
         return False
     for i in range(batch.fork_count):

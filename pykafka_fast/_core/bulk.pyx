@@ -29,13 +29,13 @@ from pykafka_fast._core.csrc_bulk cimport (
     pkf_rows,
 )
 from pykafka_fast._core.range cimport RangeFuture, new_range
+from pykafka_fast._core.waiting cimport SLICE_NS
 from pykafka_fast.errors import ProducerForkedError
 
 #: What Bulk.check() says is wrong with a row.
 MALFORMED = PKF_E_MALFORMED
 NOTHING = PKF_E_INVALID
 
-cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef enum:
     SMALL_BYTES = 65_536  # up to here the copy is not worth giving the GIL up
     SMALL_ROWS = 1_024
@@ -209,5 +209,5 @@ cdef int append_piece(Bulk self) except? -99:
     while status == PKF_E_PARTIAL:
         with nogil:
             status = pkf_bulk_append(accum, bulk, SLICE_NS)
-        serve_signals(accum)
+        serve_signals(accum, status)
     return status

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running of callbacks: what the delivery thread does."""
 
-import threading
-
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
@@ -44,7 +43,7 @@ cdef class Deliveries:
 
     def adopt_thread(self):
         """This thread delivers: get(), flush() and close() on it do not wait for callbacks."""
-        self.accumulator.c.delivery_thread = <uint64_t> threading.get_ident()
+        self.accumulator.c.delivery_thread = <uint64_t> PyThread_get_thread_ident()
 
     def deliver(self, timeout):
         """Wait up to `timeout` seconds, then run all callbacks that are due. False once closed and nothing is left."""

@@ -42,5 +42,4 @@ cdef uint64_t post(Accumulator accumulator, Listener listener) except? 0
 cdef object run_listener(Listener listener)
 cdef int check_thread(pkf_accum *accum) except -1
 cdef double check_timeout(timeout) except? -1
-cdef int64_t slice_until(double deadline) except -1
 cdef bint undelivered(const pkf_batch *batch) noexcept

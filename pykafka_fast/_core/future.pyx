@@ -6,13 +6,13 @@ acknowledgement: metadata and exceptions are made from the batch when somebody a
 """
 
 import sys
-import threading
 import time
 from numbers import Real
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_Restore
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.object cimport PyObject, PyTypeObject, destructor
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 
@@ -46,13 +46,13 @@ from pykafka_fast._core.metadata cimport (
 )
 from pykafka_fast._core.outside cimport complain, unraisable, wake_loop
 from pykafka_fast._core.status cimport check
+from pykafka_fast._core.waiting cimport between_slices, deadline_after, slice_until
 from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
 from pykafka_fast.log import get_logger
 from pykafka_fast.types import TopicPartition
 
 logger = get_logger("pykafka_fast.delivery")
 
-cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef object is_finalizing = sys.is_finalizing  # futures may outlive the names of this module
 
 
@@ -279,7 +279,7 @@ cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
     cdef double deadline = check_timeout(timeout)
     if accum == NULL:
         return True
-    delivered = <uint64_t> threading.get_ident() != accum.delivery_thread
+    delivered = <uint64_t> PyThread_get_thread_ident() != accum.delivery_thread
     while True:
         batch = settled_at(slot, &index)
         if pkf_batch_state(batch) & PKF_DONE and not (delivered and undelivered(batch)):
@@ -289,14 +289,14 @@ cdef bint wait_slot(const pkf_slot *slot, timeout) except -1:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
-        PyErr_CheckSignals()
+        between_slices(status)
         if status == PKF_E_TIMEOUT and deadline >= 0 and <double> time.monotonic() >= deadline:
             return False
 
 
 cdef int check_thread(pkf_accum *accum) except -1:
     """The sender cannot wait for itself."""
-    if <uint64_t> threading.get_ident() == accum.sender_thread:
+    if <uint64_t> PyThread_get_thread_ident() == accum.sender_thread:
         raise KafkaTimeoutError("get() cannot wait on the producer's own thread, on which the garbage collector runs a "
                                 "finalizer that calls it")
     return 0
@@ -310,18 +310,7 @@ cdef double check_timeout(timeout) except? -1:
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     if not timeout >= 0:  # nor NaN
         raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")
-    try:
-        return <double> time.monotonic() + <double> timeout
-    except OverflowError:
-        return -1
-
-
-cdef int64_t slice_until(double deadline) except -1:
-    """Nanoseconds to sleep at most before signals are served again; 0 when the deadline has passed."""
-    if deadline < 0:
-        return SLICE_NS
-    cdef double left = deadline - <double> time.monotonic()
-    return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
+    return deadline_after(timeout)
 
 
 cdef bint undelivered(const pkf_batch *batch) noexcept:

@@ -6,14 +6,14 @@ was gathered is let go in report, on every exit.
 """
 
 import sys
-import threading
-import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyCFunction, PyMethodDef
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
 
 from pykafka_fast._core.accumulator cimport Accumulator, Topic, check_not_forked, serve_signals
 from pykafka_fast._core.call cimport METH_FASTCALL, METH_KEYWORDS, Entry, call_anyhow, replace_method, take_arguments
@@ -48,6 +48,7 @@ from pykafka_fast._core.csrc cimport (
 )
 from pykafka_fast._core.future cimport RecordFuture, expect_look, new_future
 from pykafka_fast._core.gather cimport Gathered, gather_bytes, gather_headers, gather_number, let_go, pairs_of
+from pykafka_fast._core.waiting cimport slice_until
 from pykafka_fast.types import PARTITION_MAX, TIMESTAMP_MAX
 
 cdef extern from "Python.h":
@@ -60,7 +61,6 @@ CLOSED = PKF_E_CLOSED
 EXHAUSTED = PKF_E_TIMEOUT
 NO_HEADERS = PKF_E_UNSUPPORTED
 
-cdef int64_t SLICE_NS = 50_000_000  # signals are served at least this often
 cdef size_t LARGE = 65536           # from here on a copy is worth giving the GIL up
 cdef int64_t PARTITION_LAST = PARTITION_MAX
 cdef int64_t TIMESTAMP_LAST = TIMESTAMP_MAX
@@ -122,33 +122,32 @@ cdef int append_patiently(pkf_accum *accum, pkf_append *append, double deadline)
             return status
 
 
-cdef int64_t slice_until(double deadline):
-    cdef double left = deadline - <double> time.monotonic()
-    return 0 if left <= 0 else <int64_t> min(<double> SLICE_NS, left * 1e9)  # no double above int64 is cast
-
-
 cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) except? -99:
-    cdef pkf_waiter waiter
     cdef pkf_pool *pool = accum.pool
     cdef int64_t slice_ns
-    cdef int status = pkf_pool_wait_begin(pool, &waiter, append.need)
-    if status != PKF_OK:
-        return status
-    pkf_accum_wake(accum)  # memory is short: what lingers leaves now
+    cdef int status
+    cdef pkf_waiter *waiter = <pkf_waiter *> malloc(sizeof(pkf_waiter))  # a greenlet's stack is moved when it rests
+    if waiter == NULL:
+        raise MemoryError
     try:
+        status = pkf_pool_wait_begin(pool, waiter, append.need)
+        if status != PKF_OK:
+            return status
+        pkf_accum_wake(accum)  # memory is short: what lingers leaves now
         while True:
             slice_ns = slice_until(deadline)
             with nogil:
-                status = pkf_workers_pool_wait(accum, &waiter, slice_ns)
+                status = pkf_workers_pool_wait(accum, waiter, slice_ns)
             if status == PKF_OK:
-                status = pkf_pool_wait_take(pool, &waiter, &append.slab)
+                status = pkf_pool_wait_take(pool, waiter, &append.slab)
                 break
-            serve_signals(accum)
+            serve_signals(accum, status)
             if status != PKF_E_TIMEOUT or slice_ns == 0:
                 break
     finally:
         if not accum.forked:
-            pkf_pool_wait_cancel(pool, &waiter)
+            pkf_pool_wait_cancel(pool, waiter)
+        free(waiter)
     return status
 
 
@@ -161,7 +160,7 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
             slice_ns = slice_until(deadline)
             with nogil:
                 status = pkf_accum_wait_budget(accum, slice_ns)
-            serve_signals(accum)
+            serve_signals(accum, status)
     finally:
         if not accum.forked:
             pkf_accum_force(accum, -1)
@@ -390,7 +389,7 @@ cdef object append_record(
             gather_headers(pairs, &g)
         if notify:
             take_callback(&g.append, on_delivery)
-            g.append.unbudgeted = deadline >= 0 and <uint64_t> threading.get_ident() == accum.delivery_thread
+            g.append.unbudgeted = deadline >= 0 and <uint64_t> PyThread_get_thread_ident() == accum.delivery_thread
         status = append_now(accum, &g.append) if deadline < 0 else append_patiently(accum, &g.append, deadline)
     except BaseException:
         drop_callback(&g.append)

@@ -2,10 +2,9 @@
 """Door to ranges (csrc/pkf_range.h): the future of all rows of one send_many(), and what is made of it when asked."""
 
 import sys
-import threading
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 
@@ -20,11 +19,12 @@ from pykafka_fast._core.csrc_bulk cimport (
 )
 from pykafka_fast._core.future cimport (
     BOTH, CALLBACK, ERRBACK, LOOP, Listener, RecordFuture, attach, check_thread, check_timeout, expect_look, new_future,
-    post, run_listener, slice_until, undelivered,
+    post, run_listener, undelivered,
 )
 from pykafka_fast._core.metadata cimport metadata_of
 from pykafka_fast._core.range_outcome import RangeFailures, RangeMetadata
 from pykafka_fast._core.status cimport check
+from pykafka_fast._core.waiting cimport between_slices, slice_until
 from pykafka_fast.errors import KafkaTimeoutError, RetriableError, exception_for
 
 
@@ -274,16 +274,16 @@ cdef bint wait_range(RangeFuture self, timeout) except -1:
         if place.batch.fork_count == 0:  # else it was split meanwhile
             row += place.count
     cdef RangeListener last = self.last
-    if last is None or last.posted == 0 or <uint64_t> threading.get_ident() == last.accumulator.c.delivery_thread:
+    if last is None or last.posted == 0 or <uint64_t> PyThread_get_thread_ident() == last.accumulator.c.delivery_thread:
         return True
     check_thread(last.accumulator.c)
-    return wait_delivered(last.accumulator.c, last.posted, None if deadline < 0 else deadline)
+    return wait_delivered(last.accumulator.c, last.posted, deadline)
 
 
 cdef bint wait_place(pkf_batch *batch, double deadline) except -1:
     """Wait for one batch, and for its callbacks unless this is the thread that runs them."""
     cdef pkf_accum *accum = batch.accum
-    cdef bint delivered = <uint64_t> threading.get_ident() != accum.delivery_thread
+    cdef bint delivered = <uint64_t> PyThread_get_thread_ident() != accum.delivery_thread
     cdef int64_t slice_ns
     cdef int status = PKF_E_TIMEOUT
     while not pkf_batch_state(batch) & PKF_DONE or (delivered and undelivered(batch)):
@@ -295,7 +295,7 @@ cdef bint wait_place(pkf_batch *batch, double deadline) except -1:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)
-        PyErr_CheckSignals()
+        between_slices(status)
         if status == PKF_E_TIMEOUT and slice_ns == 0:
             return False
     return True

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Sequence
 
+from ..native import Socket
 from .options import ConnectionOptions
 from .resolver import Address
 
@@ -47,7 +48,7 @@ class Dialer:
         self.failures.append(f"{self.address}: {reason}")
 
     def _dial(self, address: Address) -> socket.socket:
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        sock = Socket(address.family, socket.SOCK_STREAM)
         try:
             self._options.apply(sock)
             code = sock.connect_ex(address.sockaddr)

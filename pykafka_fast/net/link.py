@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import KafkaConnectionError
+from ..native import Selector
 from ..option import host_port
 from .backoff import ExponentialBackoff, ReconnectState
 from .connection import BrokerConnection, ConnectionState, Detached
@@ -53,7 +54,7 @@ class Network:
     canonical_names: bool = False
     max_idle_ms: int = -1
     clock: Callable[[], int] = time.monotonic_ns
-    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    selector: selectors.BaseSelector = field(default_factory=Selector)
     wire_dump: WireDump = field(default_factory=WireDump)
     ask_oldest: set[str] = field(default_factory=set)
     begin_with: dict[str, Address] = field(default_factory=dict)

@@ -6,12 +6,12 @@ from __future__ import annotations
 # getaddrinfo() imports it when it is first called; if another thread forks in that moment, the child can never have it.
 import encodings.idna  # noqa: F401
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import KafkaConnectionError
+from ..native import getaddrinfo, getnameinfo, new_thread
 from ..option import host_port
 from ..queue_thread import QueueThread
 
@@ -66,8 +66,8 @@ class Resolver:
         self,
         wake: Callable[[], None],
         *,
-        lookup: Callable[..., list[Any]] = socket.getaddrinfo,
-        canonical_name: Callable[..., tuple[str, str]] = socket.getnameinfo,
+        lookup: Callable[..., list[Any]] = getaddrinfo,
+        canonical_name: Callable[..., tuple[str, str]] = getnameinfo,
     ) -> None:
         self._wake = wake
         self._lookup = lookup
@@ -101,7 +101,7 @@ class Resolver:
             self._post(key, Resolution(host, port, literal, None))
             return
         try:
-            threading.Thread(target=self._run, args=(key,), name=f"pykafka_fast-resolve-{host}", daemon=True).start()
+            new_thread(f"pykafka_fast-resolve-{host}", lambda: self._run(key)).start()
         except RuntimeError as refusal:
             if self._standby.put(key):
                 return
@@ -127,7 +127,7 @@ class Resolver:
 
     def _literal(self, host: str, port: int) -> tuple[Address, ...]:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            found = getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except (OSError, UnicodeError):
             return ()
         return _addresses(found, host)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-import socket
+
+from ..native import socketpair
 
 __all__ = ["Wakeup"]
 
@@ -13,7 +14,7 @@ class Wakeup:
     """A pair of connected sockets. ``signal`` may be called from any thread, the rest belongs to the one that waits."""
 
     def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
+        self._reader, self._writer = socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._signalled = False
