@@ -407,7 +407,7 @@ static void tm8_no_gap_over_the_wrap(void) {
 }
 
 // A broker forgets a producer that is silent for long (producer.id.expiration.ms), and takes any sequence then.
-static void after_a_long_silence_one_goes_alone(int64_t silence_ms, int at_once) {
+static void after_a_silence_one_goes_alone(int64_t silence_ms, int at_once) {
     int peer = begin(5);
     pkf_slot slots[4];
     rig_advance(&r, silence_ms);
@@ -443,8 +443,7 @@ int main(void) {
     an_abort_is_a_gap_once_something_is_sent_again();
     tm8_numbers_wrap_in_flight();
     tm8_no_gap_over_the_wrap();
-    after_a_long_silence_one_goes_alone(50000, 2);
-    after_a_long_silence_one_goes_alone(70000, 1);
+    after_a_silence_one_goes_alone(50000, 2), after_a_silence_one_goes_alone(70000, 1);
     free(request.frame);
     free(held.frame);
     return FINISH();
