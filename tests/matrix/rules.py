@@ -77,7 +77,8 @@ def _other(cell: Cell, behind: bool) -> Fate:
     fault, promise = cell.fault, cell.promise
     if fault.lasts and behind:
         lost = NEVER if fault.answered else AT_MOST_ONCE if promise.idempotent else ANY
-        return Fate(error=fault.error, doubtful=None, lost=lost)
+        # Sent in its last moment, when the one before it has expired, it fails with what the broker says.
+        return Fate(error=KafkaError if fault.answered else fault.error, doubtful=None, lost=lost)
     if fault.verdict is Verdict.FATAL and promise.idempotent and behind:
         return Fate(error=fault.error, may_succeed=True, doubtful=None, lost=AT_MOST_ONCE)
     if fault.breaks and promise.in_flight > 1 and not promise.idempotent:
