@@ -120,7 +120,7 @@ class Settlement:
         if action in TRIES_AGAIN and outcome.answered and outcome.first and not is_moved:
             subject = f"{batch.topic} {outcome.code}"
             wait = action is Action.BUMP_EPOCH and outcome.in_doubt
-            fate = "may be written, as those behind them will show" if wait else "are sent again"
+            fate = "are sent again" + (", unless one behind them shows that they are written" if wait else "")
             self._complaints.warn(subject, "%s-%d: %d records %s: %s", *facts, fate, reason)
         else:
             _logger.debug("%s-%d: %d records came back with %s: %s", *facts, reason, action.value)
