@@ -25,11 +25,11 @@ from ._core.wire import Wire
 from .config import ProducerConfig
 from .counters import sample
 from .delivery import DeliveryThread
-from .errors import ClientCode, KafkaError, KafkaTimeoutError, ProducerForkedError
+from .errors import ClientCode, KafkaConfigurationError, KafkaError, KafkaTimeoutError, ProducerForkedError
 from .interceptor import InterceptorChain
 from .log import LogThread, forget_log_thread, get_logger
 from .metrics import MetricsWindow
-from .native import RLock, acquire, new_thread
+from .native import RLock, acquire, has_eventlet, new_thread
 from .sender import Sender
 from .version import __version__
 from .waiters import lent
@@ -74,6 +74,10 @@ class Lifecycle:
     """
 
     def __init__(self, config: ProducerConfig) -> None:
+        if has_eventlet():
+            raise KafkaConfigurationError(
+                "eventlet.monkey_patch() has put greenlets in the place of threads or sockets, among which a producer "
+                "cannot wait: use gevent instead, or monkey_patch() without thread, socket and select")
         self._config = config
         self.interceptors = InterceptorChain(config.interceptors)
         builtin = isinstance(config.partitioner, str)

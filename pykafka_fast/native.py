@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 __all__ = [
     "Lock", "RLock", "Selector", "SimpleQueue", "Socket", "Thread", "acquire", "get_ident", "getaddrinfo",
-    "getnameinfo", "has_greenlets", "local", "new_thread", "rest", "socketpair",
+    "getnameinfo", "has_eventlet", "has_greenlets", "local", "new_thread", "rest", "socketpair",
 ]
 
 _REST_S = 0.001
@@ -118,6 +118,12 @@ def has_greenlets() -> bool:
     hubs = sys.modules.get("gevent._hub_local")
     hub = None if hubs is None else hubs.get_hub_if_exists()
     return hub is not None and hub is not sys.modules["gevent"].getcurrent()
+
+
+def has_eventlet() -> bool:
+    """Whether eventlet has put its own in the place of threads, sockets or selectors; nothing here gets behind that."""
+    patcher = sys.modules.get("eventlet.patcher")
+    return patcher is not None and any(patcher.is_monkey_patched(name) for name in ("thread", "socket", "select"))
 
 
 def rest() -> None:

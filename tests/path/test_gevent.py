@@ -10,9 +10,12 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
+from pykafka_fast import KafkaProducer
+from pykafka_fast.errors import KafkaConfigurationError
 from pykafka_fast.testing import EmbeddedBroker
 
 PATCHES = {
@@ -201,4 +204,15 @@ def test_in_a_forked_child(broker: EmbeddedBroker) -> None:
         if pid:
             assert os.waitpid(pid, 0) == (pid, 0)
     """)
-    assert sorted(record.value for record in broker.records("t")) == [b"either", b"either", b"parent"]
+    assert Counter(record.value for record in broker.records("t")) == {b"parent": 1, b"either": 2}
+
+
+def test_eventlet_is_refused(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is at its end, and would stand still without a word."""
+    patched = {"os", "thread"}
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", SimpleNamespace(is_monkey_patched=patched.__contains__))
+    with pytest.raises(KafkaConfigurationError, match="use gevent"):
+        KafkaProducer(bootstrap_servers=broker.address)
+    patched.remove("thread")
+    with KafkaProducer(bootstrap_servers=broker.address) as producer:
+        assert producer.send("t", b"x").get(20).offset == 0
