@@ -51,7 +51,7 @@ typedef struct pkf_slab {
 
 typedef struct pkf_pool pkf_pool;
 
-// One thread's place in the queue; lives on the caller's stack from pkf_pool_wait_begin() to pkf_pool_wait_take() or
+// One thread's place in the queue; stays where it is from pkf_pool_wait_begin() to pkf_pool_wait_take() or
 // pkf_pool_wait_cancel(), one of which must be called. Only the waiting thread touches it; every field is the pool's.
 typedef struct pkf_waiter {
     pthread_cond_t granted_or_closed;
@@ -99,8 +99,9 @@ PKF_MUST_USE pkf_status pkf_pool_ready(pkf_pool *pool, size_t size, pkf_slab **s
 // Does not wait, but may map memory and give other memory back: not under a partition lock.
 PKF_MUST_USE pkf_status pkf_pool_try(pkf_pool *pool, size_t size, pkf_slab **slab);
 
-// For the pieces of a split batch and for what workers compress into: succeeds beyond the budget (available goes below zero and nobody else acquires until
-// releases have made it good), in front of waiters, and after close. Not under a partition lock.
+// For the pieces of a split batch and for what workers compress into: succeeds beyond the budget (available goes below
+// zero and nobody else acquires until releases have made it good), in front of waiters, and after close. Not under a
+// partition lock.
 PKF_MUST_USE pkf_status pkf_pool_overdraft(pkf_pool *pool, size_t size, pkf_slab **slab);
 
 // Acquire with patience: begin, then wait slice by slice (between slices the caller serves signals and looks at its
