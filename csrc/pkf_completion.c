@@ -64,6 +64,7 @@ static bool finished(const pkf_batch *batch, bool delivered) {
 
 pkf_status pkf_accum_wait_batch(pkf_accum *accum, pkf_batch *batch, bool delivered, int64_t slice_ns) {
     if (finished(batch, delivered)) return PKF_OK;
+    if (slice_ns <= 0) return PKF_E_TIMEOUT;
     pkf_stripe *stripe = stripe_of(accum, batch);
     struct timespec at = pkf_cond_deadline(slice_ns);
     int timed_out = 0;
@@ -181,7 +182,7 @@ uint64_t pkf_accum_pushed(pkf_accum *accum) {
 
 pkf_status pkf_accum_wait_delivered(pkf_accum *accum, uint64_t pushed, int64_t slice_ns) {
     struct timespec at = pkf_cond_deadline(slice_ns);
-    int timed_out = 0;
+    int timed_out = slice_ns <= 0;
     pthread_mutex_lock(&accum->done_lock);
     while (accum->done_delivered < pushed && !timed_out)
         timed_out = pthread_cond_timedwait(&accum->delivered_cond, &accum->done_lock, &at);
@@ -200,7 +201,7 @@ void pkf_accum_close_delivery(pkf_accum *accum) {
 
 pkf_status pkf_accum_wait_budget(pkf_accum *accum, int64_t slice_ns) {
     struct timespec at = pkf_cond_deadline(slice_ns);
-    int timed_out = 0;
+    int timed_out = slice_ns <= 0;
     pthread_mutex_lock(&accum->done_lock);
     while (atomic_load(&accum->cookies) >= accum->config.max_cookies && !atomic_load(&accum->closed) && !timed_out)
         timed_out = pthread_cond_timedwait(&accum->delivered_cond, &accum->done_lock, &at);

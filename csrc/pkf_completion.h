@@ -11,6 +11,8 @@
 
 #include "pkf_accum.h"
 
+// What sleeps for a slice sleeps for none that is 0 or less: it only looks.
+
 // Wire: publish a result, wake who waits, hand over to delivery.
 void pkf_accum_complete(pkf_accum *accum, pkf_batch *batch, int32_t code, const char *message, bool in_doubt);
 

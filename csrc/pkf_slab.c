@@ -295,7 +295,7 @@ pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size) 
 pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns) {
     uint64_t deadline_ns = now_ns();
     deadline_ns = slice_ns > INT64_MAX - deadline_ns ? INT64_MAX : deadline_ns + slice_ns;
-    bool time_left = true;
+    bool time_left = slice_ns > 0;
     pthread_mutex_lock(&pool->lock);
     while (!pool->closed && waiter->state == WAITING && time_left) {
         time_left = wait_until(&waiter->granted_or_closed, &pool->lock, deadline_ns);

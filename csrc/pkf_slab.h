@@ -116,7 +116,7 @@ PKF_MUST_USE pkf_status pkf_pool_overdraft(pkf_pool *pool, size_t size, pkf_slab
 // TOO_LARGE, CLOSED, NOMEM: there is no waiter. Enough available and nobody waits: granted at once.
 PKF_MUST_USE pkf_status pkf_pool_wait_begin(pkf_pool *pool, pkf_waiter *waiter, size_t size);
 
-// OK: granted. TIMEOUT: the slice is over. CLOSED.
+// OK: granted. TIMEOUT: the slice is over; one of 0 is a look without sleep. CLOSED.
 PKF_MUST_USE pkf_status pkf_pool_wait(pkf_pool *pool, pkf_waiter *waiter, uint64_t slice_ns);
 
 // After OK. OK and NOMEM end the waiter; CLOSED (closed since) and INVALID (not granted) leave it to be cancelled.

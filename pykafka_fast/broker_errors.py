@@ -102,9 +102,9 @@ class InvalidTopicError(
 
 class RecordListTooLargeError(
     BrokerResponseError, code=18, name="RECORD_LIST_TOO_LARGE",
-    remedy="Lower batch_max_size, or raise the topic's segment.bytes."
+    remedy="Lower its size, or raise the topic's segment.bytes."
 ):
-    """The batch is larger than a log segment of the topic."""
+    """The record is larger than a log segment of the topic."""
 
 
 class NotEnoughReplicasError(

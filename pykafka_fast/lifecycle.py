@@ -29,7 +29,7 @@ from .errors import ClientCode, KafkaConfigurationError, KafkaError, KafkaTimeou
 from .interceptor import InterceptorChain
 from .log import LogThread, forget_log_thread, get_logger
 from .metrics import MetricsWindow
-from .native import RLock, acquire, has_eventlet, new_thread
+from .native import RLock, acquire, caller, has_eventlet, has_greenlets, new_thread, rest
 from .sender import Sender
 from .version import __version__
 from .waiters import lent
@@ -107,7 +107,7 @@ class Lifecycle:
         self._metadata_wait_ns = 0
         # Of these locks a thread may find itself the holder: in a signal handler, which may call anything.
         self._close_lock: Any = RLock()  # typed without _is_owned()
-        self._closing = False
+        self._closing: object = None  # who closes
         self._orphaned = False
         self._started = False
         self._ended = False
@@ -207,9 +207,10 @@ class Lifecycle:
             self._close_elsewhere(timeout)
             return
         with self._lent():
+            in_time = self._outwait_greenlet(deadline)
             nested = self._close_lock._is_owned()
             try:
-                if nested or self._take_close_lock(deadline):
+                if in_time and (nested or self._take_close_lock(deadline)):
                     self._close_locked(deadline)
                 else:
                     self._force()  # another thread is closing, and has not finished in our time
@@ -222,10 +223,10 @@ class Lifecycle:
         return lent(self.metadata.lock, self._metrics_lock)
 
     def _close_locked(self, deadline: float) -> None:
-        if self._closing:  # in a signal handler, in the midst of a close() that goes on when the handler returns
+        if self._closing is not None:  # in a signal handler, in the midst of a close() that goes on when it returns
             self._drain(deadline)
             return
-        self._closing = True
+        self._closing = caller()
         try:
             if self._ended:
                 self.delivery.close(_seconds_until(deadline))  # an earlier close() may not have had the time
@@ -233,7 +234,15 @@ class Lifecycle:
             else:
                 self._end(deadline)
         finally:
-            self._closing = False
+            self._closing = None
+
+    def _outwait_greenlet(self, deadline: float) -> bool:
+        """The lock is the thread's, so another greenlet of it that is closing has to be waited for without."""
+        while self._closing not in (None, caller()) and self._close_lock._is_owned() and has_greenlets():
+            if time.monotonic() >= deadline:
+                return False
+            rest()
+        return True
 
     def _take_close_lock(self, deadline: float) -> bool:
         if self.delivery.is_current():

@@ -8,6 +8,7 @@ this package was imported, and who waits for them lets the other greenlets run m
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -16,18 +17,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 __all__ = [
-    "Lock", "RLock", "Selector", "SimpleQueue", "Socket", "Thread", "acquire", "get_ident", "getaddrinfo",
-    "getnameinfo", "has_eventlet", "has_greenlets", "local", "new_thread", "rest", "socketpair",
+    "Lock", "RLock", "Selector", "SimpleQueue", "Socket", "Thread", "acquire", "caller", "get_ident", "getaddrinfo",
+    "getnameinfo", "has_eventlet", "has_greenlets", "leave_thread", "local", "new_thread", "rest", "socketpair",
 ]
 
 _REST_S = 0.001
 _REST_EACH_S = 20e-6  # so many rests a second are made at most, over all greenlets: some percent of a processor
 
 
+def _of(module: str, name: str) -> Any:
+    """A function of gevent's, None if it is not imported, or another thread is about to import it."""
+    return getattr(sys.modules.get(module), name, None)
+
+
 def _original(module: str, name: str) -> Any:
     """The standard library's own, whatever has been put in its place."""
-    monkey = sys.modules.get("gevent.monkey")
-    return getattr(import_module(module), name) if monkey is None else monkey.get_original(module, name)
+    get_original = _of("gevent.monkey", "get_original")
+    return getattr(import_module(module), name) if get_original is None else get_original(module, name)
 
 
 if TYPE_CHECKING:
@@ -66,10 +72,17 @@ class Thread(Protocol):
 
 def new_thread(name: str, run: Callable[[], object]) -> Thread:
     """A daemon thread of the system, to be started."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
+    is_patched = _of("gevent.monkey", "is_module_patched")
+    if is_patched is not None and is_patched("threading"):
         return _BareThread(run)
     return threading.Thread(target=run, name=name, daemon=True)
+
+
+def leave_thread() -> None:
+    """At the end of a thread: let go of what gevent makes for one that waits its way, as a callback may."""
+    hub = _hub()
+    if hub is not None:
+        hub.destroy(destroy_loop=True)
 
 
 class _BareThread:
@@ -77,35 +90,32 @@ class _BareThread:
 
     def __init__(self, run: Callable[[], object]) -> None:
         self._run = run
-        self._alive = Lock()
+        self._running = Lock()
+        self._process = os.getpid()
         self.ident: int | None = None
 
     def start(self) -> None:
-        self._alive.acquire()
-        try:
-            _start_new_thread(self._begin, ())
-        except BaseException:
-            self._alive.release()
-            raise
+        _start_new_thread(self._begin, ())
 
     def _begin(self) -> None:
-        self.ident = get_ident()
-        try:
-            self._run()
-        except SystemExit:
-            pass
-        except BaseException:
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
-        finally:
-            del self._run  # it may refer to whatever refers to this
-            self._alive.release()
+        with self._running:
+            self.ident = get_ident()
+            try:
+                self._run()
+            except SystemExit:
+                pass
+            except BaseException:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            finally:
+                del self._run  # it may refer to whatever refers to this
 
     def is_alive(self) -> bool:
-        return self._alive.locked()
+        """Whether it runs; in a forked child it does not."""
+        return self._running.locked() and self._process == os.getpid()
 
     def join(self, timeout: float | None = None) -> None:
-        if self._alive.acquire(timeout=-1 if timeout is None else timeout):
-            self._alive.release()
+        if self.is_alive() and self._running.acquire(timeout=-1 if timeout is None else timeout):
+            self._running.release()
 
 
 # ---- waiting among greenlets ----------------------------------------------------------------------------------------
@@ -113,11 +123,21 @@ class _BareThread:
 _resting = 0
 
 
+def _hub() -> Any:
+    """What gives greenlets of this thread their turns; None if none ever waited on it."""
+    get_hub = _of("gevent._hub_local", "get_hub_if_exists")
+    return None if get_hub is None else get_hub()
+
+
+def caller() -> object:
+    """Who runs: this thread, or the greenlet that has the turn on it."""
+    return get_ident() if _hub() is None else sys.modules["greenlet"].getcurrent()
+
+
 def has_greenlets() -> bool:
     """Whether greenlets run in turns on this thread, and the caller is one that may give its turn away."""
-    hubs = sys.modules.get("gevent._hub_local")
-    hub = None if hubs is None else hubs.get_hub_if_exists()
-    return hub is not None and hub is not sys.modules["gevent"].getcurrent()
+    hub = _hub()
+    return hub is not None and hub is not sys.modules["greenlet"].getcurrent()
 
 
 def has_eventlet() -> bool:
@@ -133,7 +153,7 @@ def rest() -> None:
         return
     _resting += 1
     try:
-        sys.modules["gevent"].sleep(max(_REST_S, _resting * _REST_EACH_S))
+        sys.modules["gevent.hub"].sleep(max(_REST_S, _resting * _REST_EACH_S))
     finally:
         _resting -= 1
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .native import Lock, Thread, get_ident, has_greenlets, new_thread, rest
+from .native import Lock, Thread, get_ident, has_greenlets, leave_thread, new_thread, rest
 
 __all__ = ["OwnThread"]
 
@@ -57,7 +57,10 @@ class OwnThread:
         self._thread = self._claims.setdefault("thread", me)  # which is atomic
         claimed.release()
         if self._thread is me:
-            self._run()
+            try:
+                self._run()
+            finally:
+                leave_thread()
 
     def is_current(self) -> bool:
         """Whether the caller is this thread, be it while its thread-local objects are let go, when it is nobody else's

@@ -66,6 +66,7 @@ class Decision(NamedTuple):
 
 UNKNOWN_SERVER_ERROR = -1
 MESSAGE_TOO_LARGE = 10
+RECORD_LIST_TOO_LARGE = 18
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 UNKNOWN_PRODUCER_ID = 59
 _BATCH_HEADER = 61
@@ -88,12 +89,12 @@ _ROWS: tuple[tuple[Rule, tuple[int, ...]], ...] = (
     (_RETRY_IN_DOUBT, (7, 20)),
     (_REFRESH, (5, 9, 72, 74, 80, 83, 84, 100, 103)),
     (_REFRESH_IN_DOUBT, (3, 6, 13, 56)),
-    (_SPLIT, (MESSAGE_TOO_LARGE,)),
+    (_SPLIT, (MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE)),
     (_BUMP, (OUT_OF_ORDER_SEQUENCE_NUMBER, UNKNOWN_PRODUCER_ID)),
     (_FATAL, (31, 35, 53, 90)),
     (_DONE, (46,)),
     (_FAIL_IN_DOUBT, (UNKNOWN_SERVER_ERROR,)),
-    (_FAIL, (0, 1, 4, 8, 11, 12, 17, 18, *range(21, 31), 32, 33, 34, 36, 37, 38, 39, 40, 42, 43, 44, 47, 48, 49, 50, 52,
+    (_FAIL, (0, 1, 4, 8, 11, 12, 17, *range(21, 31), 32, 33, 34, 36, 37, 38, 39, 40, 42, 43, 44, 47, 48, 49, 50, 52,
              54, 55, 57, 58, *range(60, 70), 73, 76, 77, 79, 81, 82, 85, 86, 87, *range(91, 100), 101, 102, 104, 105,
              *range(107, 122), *range(124, 133), 134, 135, 136)),
 )  # fmt: skip
@@ -138,7 +139,7 @@ def decide(
         action = Action.FAIL
     elif action is Action.BUMP_EPOCH and (not is_first or (code == UNKNOWN_PRODUCER_ID and unsure)):
         action = Action.RETRY  # an earlier batch has to be settled first
-    if code == MESSAGE_TOO_LARGE:
+    if rule is _SPLIT:
         in_doubt = False  # an earlier try had the same bytes: it was refused as well, or never read
     return Decision(action, in_doubt or (answered and rule.in_doubt), rule.refresh)
 

@@ -272,7 +272,7 @@ cdef bint wait_delivered(pkf_accum *accum, uint64_t pushed, double deadline) exc
     """Wait for the callbacks of batches that were done before the wait began."""
     cdef int64_t slice_ns = 1
     cdef int status = PKF_E_TIMEOUT
-    while status == PKF_E_TIMEOUT and slice_ns > 0:
+    while status == PKF_E_TIMEOUT and slice_ns != 0:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_delivered(accum, pushed, slice_ns)
@@ -285,7 +285,7 @@ cdef bint wait_tree(pkf_accum *accum, pkf_batch *batch, bint delivered, double d
     cdef int64_t slice_ns = 1
     cdef int status = PKF_E_TIMEOUT
     cdef int32_t i
-    while status == PKF_E_TIMEOUT and slice_ns > 0:
+    while status == PKF_E_TIMEOUT and slice_ns != 0:
         slice_ns = slice_until(deadline)
         with nogil:
             status = pkf_accum_wait_batch(accum, batch, delivered, slice_ns)

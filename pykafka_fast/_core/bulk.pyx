@@ -29,7 +29,7 @@ from pykafka_fast._core.csrc_bulk cimport (
     pkf_rows,
 )
 from pykafka_fast._core.range cimport RangeFuture, new_range
-from pykafka_fast._core.waiting cimport SLICE_NS
+from pykafka_fast._core.waiting cimport slice_of_work
 from pykafka_fast.errors import ProducerForkedError
 
 #: What Bulk.check() says is wrong with a row.
@@ -199,15 +199,16 @@ cdef int append_piece(Bulk self) except? -99:
     cdef pkf_accum *accum = self.accum
     cdef pkf_bulk *bulk = self.c
     cdef int status
+    cdef int64_t slice_ns = slice_of_work()
     if self.bytes <= SMALL_BYTES and self.values.length <= SMALL_ROWS:
         bulk.wait = False
-        status = pkf_bulk_append(accum, bulk, SLICE_NS)
+        status = pkf_bulk_append(accum, bulk, slice_ns)
         if status != PKF_E_BUSY:
             return status
     bulk.wait = True
     status = PKF_E_PARTIAL
     while status == PKF_E_PARTIAL:
         with nogil:
-            status = pkf_bulk_append(accum, bulk, SLICE_NS)
+            status = pkf_bulk_append(accum, bulk, slice_ns)
         serve_signals(accum, status)
     return status

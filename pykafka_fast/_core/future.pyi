@@ -36,8 +36,8 @@ class RecordFuture:
     def get(self, timeout: float | None = None) -> RecordMetadata:
         """Wait for the outcome; its batch does not linger meanwhile.
 
-        timeout: seconds, None without end. Returns RecordMetadata; raises the delivery's exception, or
-        KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
+        timeout: seconds, None without end, 0 or less for a look. Returns RecordMetadata; raises the delivery's
+        exception, or KafkaTimeoutError, which does not affect the record. Returns after its callbacks have run.
         """
     def add_callback(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> RecordFuture:
         """Call f(*args, metadata, **kwargs) when delivered; at once if that is so already. Returns self."""

@@ -153,9 +153,9 @@ cdef class RecordFuture:
     def get(self, timeout=None):
         """Wait for the outcome; its batch does not linger meanwhile.
 
-        timeout: seconds, None without end. Returns RecordMetadata; raises the delivery's exception, or
-        KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
-        ValueError: negative, or not a number.
+        timeout: seconds, None without end; a look if 0 or less. Returns RecordMetadata; raises the delivery's exception,
+        or KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
+        ValueError: NaN.
         """
         if not wait_slot(&self.slot, timeout):
             raise KafkaTimeoutError(f"Timeout after waiting for {timeout} secs.")
@@ -308,9 +308,9 @@ cdef double check_timeout(timeout) except? -1:
         return -1
     if not isinstance(timeout, (int, float, Real)):
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-    if not timeout >= 0:  # nor NaN
-        raise ValueError(f"timeout={timeout!r} must be a number of seconds, 0 or above")
-    return deadline_after(timeout)
+    if timeout != timeout:
+        raise ValueError(f"timeout={timeout!r} must be a number of seconds")
+    return deadline_after(timeout if timeout > 0 else 0)
 
 
 cdef bint undelivered(const pkf_batch *batch) noexcept:

@@ -137,7 +137,7 @@ cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) ex
         while True:
             slice_ns = slice_until(deadline)
             with nogil:
-                status = pkf_workers_pool_wait(accum, waiter, slice_ns)
+                status = pkf_workers_pool_wait(accum, waiter, <uint64_t> max(slice_ns, 0))
             if status == PKF_OK:
                 status = pkf_pool_wait_take(pool, waiter, &append.slab)
                 break
@@ -156,7 +156,7 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
     cdef int64_t slice_ns = 1
     pkf_accum_force(accum, 1)  # they may be those of records that linger
     try:
-        while status == PKF_E_TIMEOUT and slice_ns > 0:
+        while status == PKF_E_TIMEOUT and slice_ns != 0:
             slice_ns = slice_until(deadline)
             with nogil:
                 status = pkf_accum_wait_budget(accum, slice_ns)

@@ -39,10 +39,11 @@ class RangeFuture:
     def get(self, timeout: float | None = None) -> RangeMetadata:
         """Wait for the outcome of every record; their batches do not linger meanwhile.
 
-        timeout: seconds for all, None without end. Returns RangeMetadata, a sequence of RecordMetadata; raises the
-        exception of the first record that failed, which knows the record as `row` (all of them: `failures`), or
-        KafkaTimeoutError, which does not affect the records. Returns after the records' callbacks have run.
-        ValueError: negative, or not a number.
+        timeout: seconds for all, None without end, 0 or less for a look. Returns RangeMetadata, a sequence of
+        RecordMetadata; raises the exception of the first record that failed, which knows the record as `row` (all of
+        them: `failures`), or KafkaTimeoutError, which does not affect the records. Returns after the records' callbacks
+        have run.
+        ValueError: NaN.
         """
     def add_callback(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> RangeFuture:
         """Call f(*args, metadata, **kwargs), with RangeMetadata, when all are delivered. Returns self."""

@@ -97,7 +97,7 @@ cdef class RangeFuture:
     def get(self, timeout=None):
         """Wait for the outcome of every record; their batches do not linger meanwhile.
 
-        timeout: seconds for all (ValueError: negative, or not a number), None without end. Returns, after the records'
+        timeout: seconds for all (ValueError: NaN), None without end; a look if 0 or less. Returns, after the records'
         callbacks have run, RangeMetadata, a sequence of RecordMetadata; raises the exception of the first record that
         failed, which knows it as `row` (all of them: `failures`), or KafkaTimeoutError, which does not affect them.
         """

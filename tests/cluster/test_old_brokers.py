@@ -13,7 +13,9 @@ import pytest
 
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import (
+    KafkaError,
     MessageSizeTooLargeError,
+    RecordListTooLargeError,
     UnsupportedCompressionTypeError,
     UnsupportedVersionError,
 )
@@ -216,17 +218,21 @@ def test_headers_and_idempotence(
     assert {record.value for record in read_back(old.bootstrap, topic)} == ({b"h", b"i"} if has_headers else set())
 
 
+@pytest.mark.parametrize(
+    ("option", "error"), [("max.message.bytes", MessageSizeTooLargeError), ("segment.bytes", RecordListTooLargeError)]
+)
 def test_records_too_large_for_the_broker(
-    old: OldKafka, new_topic: NewTopic, new_producer: NewProducer, read_back: ReadBack
-) -> None:
+    old: OldKafka, new_topic: NewTopic, new_producer: NewProducer, read_back: ReadBack, option: str,
+    error: type[KafkaError],
+) -> None:  # fmt: skip
     """Only those that are; what travelled with them arrives."""
-    topic = new_topic(old, config={"max.message.bytes": "3000"})
+    topic = new_topic(old, config={option: "3000"})
     producer = new_producer(old.bootstrap, linger_ms=50)
     small = [producer.send(topic, b"%04d" % number + bytes(500)) for number in range(30)]
     large = producer.send(topic, bytes(5000))
     small += [producer.send(topic, b"%04d" % number + bytes(500)) for number in range(30, 60)]
     producer.flush(timeout=30)
-    assert isinstance(large.exception, MessageSizeTooLargeError)
+    assert isinstance(large.exception, error)
     assert [future.get(timeout=0).offset for future in small] == list(range(60))
     values = [record.value[:4] for record in read_back(old.bootstrap, topic) if record.value]
     assert values == [b"%04d" % number for number in range(60)]

@@ -127,7 +127,7 @@ def test_nobody_there_while_a_send_waits(make: Make) -> None:
     thread.start()
     while not threads_of(producer):
         time.sleep(0.01)
-    while top_frame(thread) != "wait":  # in the condition of the metadata
+    while top_frame(thread) != "acquire":  # what the metadata will release
         time.sleep(0.001)
     assert timed(producer.close) < 5
     thread.join(10)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -303,15 +304,28 @@ def test_a_timeout_of_a_wrong_type_says_what_is_right(broker: EmbeddedBroker, ma
     assert future.get(TIMEOUT_S).offset == 0
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.001, -math.inf, math.nan])
-def test_a_senseless_timeout_is_refused_pending_or_done(broker: EmbeddedBroker, make: Make, timeout: float) -> None:
+def test_a_senseless_timeout_is_refused_pending_or_done(broker: EmbeddedBroker, make: Make) -> None:
     future = make(broker, linger_ms=LONG_MS).send("t", b"v")
     with pytest.raises(ValueError, match="timeout="):
-        future.get(timeout)
+        future.get(math.nan)
     assert not future.is_done  # it was not even made to leave
     future.get(TIMEOUT_S)
     with pytest.raises(ValueError, match="timeout="):
-        future.get(timeout)
+        future.get(math.nan)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -0.001, -math.inf, Fraction(-1, 3)])
+def test_when_there_is_no_time_left(broker: EmbeddedBroker, make: Make, timeout: float) -> None:
+    """As in future.get(deadline - time.time())."""
+    broker.hold("Produce")
+    producer = make(broker)
+    future, many = producer.send("t", b"v", partition=0), producer.send_many("t", [b"v"], partition=0)
+    for pending in (future, many):
+        with pytest.raises(KafkaTimeoutError):
+            pending.get(timeout)
+    broker.release()
+    producer.flush(TIMEOUT_S)
+    assert (future.get(timeout).offset, many.get(timeout)[0].offset) == (0, 1)
 
 
 def test_nothing_keeps_what_callbacks_hold(broker: EmbeddedBroker, make: Make) -> None:

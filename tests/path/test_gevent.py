@@ -28,7 +28,7 @@ import logging, sys, time
 import gevent
 from gevent.lock import RLock
 from pykafka_fast import KafkaProducer
-from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast.errors import BufferExhaustedError, KafkaTimeoutError
 
 address = sys.argv[1]
 turns = 0
@@ -107,6 +107,10 @@ def test_waits_give_way(broker: EmbeddedBroker) -> None:
         while not producer.send("t", bytes(10_000)).is_done:
             pass
         waits(lambda: producer.send("t", bytes(10_000)))
+        try:
+            waits(lambda: producer.send_many("t", [bytes(10_000)]))
+        except BufferExhaustedError:
+            pass
         waits(lambda: producer.close(0.5))
         nowhere = KafkaProducer(bootstrap_servers="127.0.0.1:1", max_block_ms=500)
         waits(lambda: nowhere.send("t", b"x"))
@@ -180,6 +184,54 @@ def test_a_callback_that_needs_a_lock_which_a_greenlet_holds(broker: EmbeddedBro
         metadata = producer.send("t", b"x", on_delivery=callback).get(20)
         assert told == [metadata]
         producer.close()
+    """)
+
+
+def test_a_thousand_that_wait(broker: EmbeddedBroker) -> None:
+    """For acknowledgements: they leave the others their turns."""
+    broker.hold("Produce")
+    run(broker, """
+        producer = KafkaProducer(bootstrap_servers=address)
+        greenlets = [gevent.spawn(producer.send("t", b"x").get, 20) for _ in range(1000)]
+        gevent.sleep(0.2)
+        began = turns
+        gevent.sleep(2)
+        assert turns - began > 200, turns - began
+        print("release", flush=True)
+        gevent.joinall(greenlets, timeout=20, raise_error=True)
+        producer.close()
+    """)
+
+
+def test_close_by_two_greenlets(broker: EmbeddedBroker) -> None:
+    """Both come back when all is done, callbacks included; so does the exit handler."""
+    run(broker, """
+        told = []
+        producer = KafkaProducer(bootstrap_servers=address)
+        producer.send("t", b"x", on_delivery=lambda *_: (time.sleep(0.5), told.append(1)))
+        greenlets = [gevent.spawn(producer.close) for _ in range(3)]
+        for greenlet in greenlets:
+            greenlet.join(20)
+            assert told == [1]
+    """)
+
+
+def test_a_fork_while_a_greenlet_closes(broker: EmbeddedBroker) -> None:
+    """In the child there is nothing to wait for."""
+    run(broker, """
+        import os
+
+        producer = KafkaProducer(bootstrap_servers=address)
+        producer.send("t", b"x", on_delivery=lambda *_: time.sleep(1))
+        closing = gevent.spawn(producer.close)
+        gevent.sleep(0.3)
+        assert not closing.ready()
+        pid = os.fork()
+        if not pid:
+            closing.join(0.5)
+            os._exit(0 if closing.ready() else 1)
+        closing.join(20)
+        assert os.waitpid(pid, 0) == (pid, 0)
     """)
 
 

@@ -197,7 +197,7 @@ def test_the_future_of_a_range(broker: EmbeddedBroker, make: Make) -> None:
     with pytest.raises(KafkaTimeoutError, match=r"Timeout after waiting for 0\.05 secs"):
         future.get(0.05)
     with pytest.raises(ValueError):
-        future.get(-1)
+        future.get(float("nan"))
     broker.release()
     metadata = future.get(TIMEOUT_S)
     assert (future.is_done, future.succeeded(), future.failed(), future.exception) == (True, True, False, None)
