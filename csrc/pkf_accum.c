@@ -24,9 +24,18 @@ static void init_locks(pkf_accum *accum) {
     }
 }
 
+static _Atomic uint32_t forks;
+static bool forks_counted;
+static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+static void count_forks(void) { forks_counted = pthread_atfork(NULL, NULL, count_fork) == 0; }
+
 pkf_accum *pkf_accum_new(const pkf_accum_config *config) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (pthread_once(&once, count_forks) || !forks_counted) return NULL;
     pkf_accum *accum = calloc(1, sizeof *accum);
     if (accum == NULL) return NULL;
+    accum->forks = &forks;
+    accum->forks_at_birth = atomic_load(&forks);
     accum->config = *config;
     accum->always_fits = config->max_request_size > 2 * ALWAYS_FITS ? ALWAYS_FITS : 0;
     accum->pool = pkf_pool_new(config->buffer_memory);

@@ -141,11 +141,12 @@ struct pkf_accum {
     pkf_accum_config config;
     size_t always_fits; // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
-    pkf_wakeup wakeup;           // wakes the wire thread
-    _Atomic uint32_t closed;     // no more appends
-    _Atomic uint32_t no_headers; // a broker is known that is too old for them
-    _Atomic uint32_t forked;     // inherited from the parent process: pkf_fork.h
-    _Atomic uint32_t forcing;    // flushes and waiters under way: everything is sendable
+    pkf_wakeup wakeup;             // wakes the wire thread
+    _Atomic uint32_t closed;       // no more appends
+    _Atomic uint32_t no_headers;   // a broker is known that is too old for them
+    const _Atomic uint32_t *forks; // how often the process is a fork by now
+    uint32_t forks_at_birth;
+    _Atomic uint32_t forcing; // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
     _Atomic uint32_t cookies;         // waiting for delivery, and a lot more per open batch at most
     _Atomic uint32_t idle;            // the wire thread sleeps: wake it
@@ -222,6 +223,11 @@ PKF_MUST_USE pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append);
 // lend() under the batch's partition lock.
 void pkf_accum_keep_cookies(pkf_accum *accum, pkf_cookie *cookies, uint32_t capacity);
 void pkf_accum_lend_cookies(pkf_accum *accum, pkf_batch *batch);
+
+// Whether this process is a child that inherited it (pkf_fork.h), by whatever means it was forked. Any thread.
+static inline bool pkf_accum_forked(const pkf_accum *accum) {
+    return atomic_load_explicit(accum->forks, memory_order_relaxed) != accum->forks_at_birth;
+}
 
 // No more appends; who waits for memory or for the callback budget is woken and refused. Any thread, idempotent.
 void pkf_accum_close(pkf_accum *accum);

@@ -2,7 +2,6 @@
 #include "pkf_fork.h"
 
 void pkf_accum_orphan(pkf_accum *accum) {
-    atomic_store(&accum->forked, 1);
     atomic_store(&accum->closed, 1);
     pkf_wakeup_close(&accum->wakeup);
 }

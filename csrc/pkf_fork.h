@@ -3,7 +3,7 @@
 // any list may be half changed. So nothing here takes a lock that could be held or walks a list; what is inherited is
 // left where it is, never freed, and its descriptors are closed without a word to the peer. The parent goes on undisturbed.
 //
-//   parent  accum, wire, batches ──fork──▶ child  the same bytes: accum->forked is set, futures look at it themselves
+//   parent  accum, wire, batches ──fork──▶ child  the same bytes: pkf_accum_forked(), futures look at it themselves
 //
 // In the child the binding must not call anything else with these objects, pkf_batch_ref() and pkf_batch_unref() excepted.
 #ifndef PKF_FORK_H
@@ -17,7 +17,7 @@ void pkf_wire_orphan(pkf_wire *wire);
 
 // Whether the batch was inherited. Any thread.
 static inline bool pkf_batch_inherited(const pkf_batch *batch) {
-    return batch->accum && atomic_load_explicit(&batch->accum->forked, memory_order_relaxed);
+    return batch->accum && pkf_accum_forked(batch->accum);
 }
 
 // Give an inherited batch an end: what had no outcome gets PKF_CODE_FORKED, in doubt because the parent goes on with it;

@@ -29,11 +29,12 @@ _ROWS_MAX = 2**31 - 1
 class Producer(Protocol):
     """What send_many() needs of a producer."""
 
-    _lifecycle: Lifecycle
     _max_block_s: float
     _key_serializer: Any
     _value_serializer: Any
 
+    @property
+    def _lifecycle(self) -> Lifecycle: ...
     def _check_usable(self) -> None: ...
     def _fast_path_applies(self) -> bool: ...
     def _wait_for_partition(self, topic: str, partition: int | None, deadline: float) -> Topic: ...

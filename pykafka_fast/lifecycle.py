@@ -116,6 +116,11 @@ class Lifecycle:
     # ---- while it lives --------------------------------------------------------------------------------------------
 
     @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a child of the one it was made in, to which it belongs."""
+        return self.accumulator.is_inherited
+
+    @property
     def fatal(self) -> KafkaError | None:
         """Why nothing can be sent any more, or None."""
         return self._sender.fatal
@@ -332,7 +337,7 @@ class Lifecycle:
 
         Called again when a child begins: after the fork, where a producer begins anew, it forgets what it inherited.
         """
-        if self._ended or self._orphaned or sys.modules["multiprocessing.process"].parent_process() is None:
+        if self._ended or self.is_inherited or not _is_worker():
             return
         if self._finalizer is not None:
             self._finalizer.cancel()
@@ -352,6 +357,8 @@ class Lifecycle:
             self._at_exit()
 
     def _at_exit(self) -> None:
+        if self.is_inherited:
+            return
         producer = self._producer()  # None: it was collected, and the thread that ends the rest would end with us
         (self if producer is None else producer).close(timeout=self._exit_timeout_s())
 
@@ -385,36 +392,49 @@ class Lifecycle:
         self._log_thread.close(0)
         self._ended = True
 
-    def orphan(self) -> Any:
-        """In a forked child: leave everything to the parent, without asking for a lock that its threads may have held.
-
-        Returns:
-            The producer, or None if it was collected. It needs another lifecycle.
-        """
-        _inherited.append(self)
-        forget_log_thread()
+    def orphan(self) -> None:
+        """In a forked child: leave all to the parent, without asking for a lock that its threads may have held."""
+        if self._orphaned:
+            return
         self._orphaned = True
+        _inherited.append(self)
+        _alive.discard(self)
+        forget_log_thread()
         self._unguard()
         self.accumulator.orphan()
         self._wire.orphan()
         self._sender.abandon()
-        return self._producer()
+
+
+def _is_worker() -> bool:
+    """Whether this is a child of multiprocessing, or of Celery's billiard, which ends in the same way."""
+    billiard = sys.modules.get("billiard.process")
+    return (sys.modules["multiprocessing.process"].parent_process() is not None
+            or (billiard is not None and billiard.current_process()._parent_pid is not None))
 
 
 _alive: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 _inherited: list[Lifecycle] = []  # never collected
+_beginning: Any = RLock()  # typed without _at_fork_reinit()
+
+
+def begin_anew(producer: Any) -> None:
+    """In a forked child, when the producer is used first. Before that it has no descriptor that somebody, who becomes a
+    daemon, might close."""
+    with _beginning:
+        if producer._parts.is_inherited:  # else another thread was here first
+            producer._parts.orphan()
+            producer._begin()
 
 
 def _orphan_all() -> None:
-    """In a forked child: records of the parent are its own, and producers begin anew."""
+    """In a forked child: records of the parent are its own."""
+    _beginning._at_fork_reinit()
     for lifecycle in list(_alive):
         try:
-            producer = lifecycle.orphan()
-            _alive.discard(lifecycle)
-            if producer is not None:
-                producer._begin_anew()
+            lifecycle.orphan()
         except Exception:
-            logger.exception("A producer of the parent process cannot be used in this one")
+            logger.exception("What a producer of the parent process has open stays open in this one")
 
 
 if hasattr(os, "register_at_fork"):

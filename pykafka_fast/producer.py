@@ -28,7 +28,7 @@ from .errors import (
     code_of,
     message_of,
 )
-from .lifecycle import Lifecycle, check_close_timeout
+from .lifecycle import Lifecycle, begin_anew, check_close_timeout
 from .log import get_logger
 from .metrics import raw_metrics
 from .options import OPTIONS
@@ -90,21 +90,21 @@ class KafkaProducer(ProducerBase):
         self._begin()
 
     def _begin(self) -> None:
-        self._lifecycle = Lifecycle(self._resolved)
-        self._interceptors = self._lifecycle.interceptors
-        self._open(self._lifecycle.accumulator, self._send_is_direct(), self._lifecycle.delivery.ensure_started,
+        self._parts = parts = Lifecycle(self._resolved)
+        self._interceptors = parts.interceptors
+        self._open(parts.accumulator, not self._closed and self._send_is_direct(), parts.delivery.ensure_started,
                    *self._plain)
-        self._lifecycle.guard(self)
+        if self._closed:
+            parts.discard()
+        else:
+            parts.guard(self)
 
-    def _begin_anew(self) -> None:
-        """In a forked child: connections, producer id and buffers of its own, from the first send on."""
-        closed, self._closed = self._closed, True  # should there be no descriptors left for it
-        self._set_direct(False)
-        self._begin()
-        if closed:
-            self._set_direct(False)
-            self._lifecycle.discard()
-        self._closed = closed
+    @property
+    def _lifecycle(self) -> Lifecycle:
+        """The parts; in a forked child connections, producer id and buffers of its own, from their first use on."""
+        if self._parts.is_inherited:
+            begin_anew(self)
+        return self._parts
 
     def _fast_path_applies(self) -> bool:
         """The extension type does it all: nothing of the user's runs, nothing has to be told."""
@@ -378,9 +378,9 @@ class KafkaProducer(ProducerBase):
         self.close()
 
     def __del__(self) -> None:
-        lifecycle = getattr(self, "_lifecycle", None)
-        if lifecycle is not None and not self._closed:
-            lifecycle.abandon(repr(self))
+        parts = getattr(self, "_parts", None)
+        if parts is not None and not self._closed and not parts.is_inherited:
+            parts.abandon(repr(self))
 
     def partitions_for(self, topic: str) -> set[int]:
         """The topic's partitions, waiting up to ``max_block_ms`` for its metadata (KIP-526: only it is asked for).

@@ -39,6 +39,9 @@ class Accumulator:
     def close_delivery(self) -> None: ...
     def close(self) -> None:
         """No more appends; who waits for memory is woken and refused."""
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a child of the one it was made in."""
     def orphan(self) -> None:
         """In a forked child: leave all to the parent. Futures of its records fail; call nothing else any more."""
     def pool_stats(self) -> dict[str, int]: ...

@@ -16,6 +16,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_config,
     pkf_accum_delivered,
     pkf_accum_force,
+    pkf_accum_forked,
     pkf_accum_hurry,
     pkf_accum_live,
     pkf_accum_new,
@@ -185,6 +186,11 @@ cdef class Accumulator:
         """No more appends; who waits for memory is woken and refused."""
         pkf_accum_close(self.c)
 
+    @property
+    def is_inherited(self):
+        """Whether this process is a child of the one it was made in."""
+        return pkf_accum_forked(self.c)
+
     def orphan(self):
         """In a forked child: leave all to the parent. Futures of its records fail; call nothing else any more."""
         pkf_accum_orphan(self.c)
@@ -263,7 +269,7 @@ cdef pkf_batch **live_batches(pkf_accum *accum, size_t *count) except? NULL:
 cdef int serve_signals(pkf_accum *accum, int status) except -1:
     """Between two slices of a wait. A handler may have forked: in the child nothing of this will ever come."""
     between_slices(status)
-    if accum.forked:
+    if pkf_accum_forked(accum):
         raise ProducerForkedError("the process was forked during this call; the records are those of its parent")
     return 0
 
@@ -311,7 +317,7 @@ cdef dict topic_counters(Topic topic):
 
 cdef int check_not_forked(Accumulator accumulator) except -1:
     """By the user's code, in the midst of a send(): in the child a lock of the partition may be held for ever."""
-    if accumulator.c.forked:
+    if pkf_accum_forked(accumulator.c):
         raise ProducerForkedError("the process was forked while this record was being sent; send it again")
     return 0
 

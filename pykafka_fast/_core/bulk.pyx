@@ -14,6 +14,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_E_PARTIAL,
     PKF_OK,
     pkf_accum,
+    pkf_accum_forked,
     pkf_accum_ref,
     pkf_accum_unref,
 )
@@ -88,7 +89,7 @@ cdef class Bulk:
 
     def __dealloc__(self):
         if self.c != NULL:
-            if not self.accum.forked:
+            if not pkf_accum_forked(self.accum):
                 pkf_bulk_end(self.accum, self.c)
             free(self.c)
         free(self.partitions)
@@ -97,7 +98,7 @@ cdef class Bulk:
 
     def end(self):
         """Nothing more is taken: give back memory and place in the queue, close the caller's buffers."""
-        if not self.accum.forked:
+        if not pkf_accum_forked(self.accum):
             pkf_bulk_end(self.accum, self.c)
         self.values.close()
         self.keys.close()
@@ -132,7 +133,7 @@ cdef class Bulk:
         Serves signals, whose handlers may raise.
         """
         cdef int status
-        if self.accum.forked:
+        if pkf_accum_forked(self.accum):
             raise ProducerForkedError("the process was forked while these records were being sent; send them again")
         while self.next < self.values.length or self.loaded:
             if not self.loaded:

@@ -240,7 +240,6 @@ cdef extern from "pkf_accum.h" nogil:
         pkf_pool *pool
         uint32_t closed
         uint32_t no_headers
-        uint32_t forked
         uint32_t forcing
         uint32_t cookies
         uint64_t delivery_thread
@@ -444,6 +443,7 @@ cdef extern from "pkf_round.h" nogil:
     void pkf_wire_take_maxima(pkf_wire *wire, pkf_wire_maxima *maxima) noexcept
 
 cdef extern from "pkf_fork.h" nogil:
+    bint pkf_accum_forked(const pkf_accum *accum) noexcept
     void pkf_accum_orphan(pkf_accum *accum) noexcept
     void pkf_wire_orphan(pkf_wire *wire) noexcept
     bint pkf_batch_inherited(const pkf_batch *batch) noexcept

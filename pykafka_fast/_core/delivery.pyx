@@ -12,6 +12,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_OK,
     pkf_accum,
     pkf_accum_delivered,
+    pkf_accum_forked,
     pkf_accum_keep_cookies,
     pkf_accum_listen,
     pkf_accum_take_listeners,
@@ -59,7 +60,7 @@ cdef class Deliveries:
         while batch != NULL:
             following = batch.completed_next
             deliver_batch(self, accum, batch)
-            if accum.forked:
+            if pkf_accum_forked(accum):
                 return False  # a callback forked: this is the child, where nothing is to be delivered
             batch = following
         for loop, futures in self.loops.items():
@@ -74,13 +75,13 @@ cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
     batch.cookies = NULL  # from here on they are ours, and the batch owns nothing of Python
     batch.cookie_count = 0
     deliver_cookies(self, accum, batch, cookies, count)
-    if accum.forked:
+    if pkf_accum_forked(accum):
         return None
     pkf_accum_keep_cookies(accum, cookies, batch.cookie_capacity)
     cdef pkf_listener *listener = pkf_accum_take_listeners(accum, batch)
     while listener != NULL:
         deliver_listeners(self, accum, listener)
-        if accum.forked:
+        if pkf_accum_forked(accum):
             return None
         listener = pkf_accum_take_listeners(accum, batch)
     pkf_accum_delivered(accum, batch, count)
@@ -90,9 +91,9 @@ cdef object deliver_cookies(Deliveries self, pkf_accum *accum, pkf_batch *batch,
     """One guard around many callbacks: setting it up for each would cost more than the rest of the work for it."""
     cdef uint32_t i = 0
     cdef RecordMetadata metadata = None
-    while i < count and not accum.forked:
+    while i < count and not pkf_accum_forked(accum):
         try:
-            while i < count and not accum.forked:
+            while i < count and not pkf_accum_forked(accum):
                 if metadata is None or Py_REFCNT(metadata) != 1:  # the last callback kept its own
                     metadata = metadata_in(batch)
                 i += 1
@@ -141,7 +142,7 @@ cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *a
             Py_DECREF(listener)
             waiting = NULL
             deliver_listener(self, listener)
-            if accum.forked:
+            if pkf_accum_forked(accum):
                 return None
         if listener.holds_up():
             held = waiting

@@ -21,6 +21,7 @@ from pykafka_fast._core.csrc cimport (
     PKF_CODE_CLOSED_FORCEFULLY, PKF_CODE_FORKED, PKF_DELIVERED, PKF_DONE, PKF_E_CLOSED, PKF_E_TIMEOUT, PKF_OK,
     PKF_UNSEEN, PKF_WANTED,
     pkf_accum,
+    pkf_accum_forked,
     pkf_accum_hurry,
     pkf_accum_listen,
     pkf_accum_post,
@@ -153,8 +154,8 @@ cdef class RecordFuture:
     def get(self, timeout=None):
         """Wait for the outcome; its batch does not linger meanwhile.
 
-        timeout: seconds, None without end; a look if 0 or less. Returns RecordMetadata; raises the delivery's exception,
-        or KafkaTimeoutError, which does not affect the record. Returns after the record's callbacks have run.
+        timeout: seconds, None without end, 0 or less for a look. Returns RecordMetadata; raises the delivery's
+        exception, or KafkaTimeoutError, which does not affect the record. Returns after its callbacks have run.
         ValueError: NaN.
         """
         if not wait_slot(&self.slot, timeout):
@@ -386,7 +387,7 @@ cdef uint64_t post(Accumulator accumulator, Listener listener) except? 0:
     """Hand it to the delivery thread, behind all that is done: it is called before so many are delivered. 0: never."""
     cdef uint64_t pushed = 0
     start = starters.get(<uintptr_t> accumulator.c)
-    if start is None or accumulator.c.forked:
+    if start is None or pkf_accum_forked(accumulator.c):
         return 0
     start()
     Py_INCREF(listener)

@@ -31,6 +31,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum,
     pkf_accum_append,
     pkf_accum_force,
+    pkf_accum_forked,
     pkf_accum_wait_budget,
     pkf_accum_wake,
     pkf_append,
@@ -76,7 +77,7 @@ cdef inline int append_once(pkf_accum *accum, pkf_append *append) noexcept:
         status = pkf_accum_append(accum, append)
         if status != PKF_E_BUSY:
             return status
-    if accum.forked:  # by what gathering the record ran: in the child the lock may be held for ever
+    if pkf_accum_forked(accum):  # by what gathering the record ran: in the child the lock may be held for ever
         return PKF_E_CLOSED
     append.wait_lock = True
     with nogil:
@@ -145,7 +146,7 @@ cdef int wait_for_slab(pkf_accum *accum, pkf_append *append, double deadline) ex
             if status != PKF_E_TIMEOUT or slice_ns == 0:
                 break
     finally:
-        if not accum.forked:
+        if not pkf_accum_forked(accum):
             pkf_pool_wait_cancel(pool, waiter)
         free(waiter)
     return status
@@ -162,7 +163,7 @@ cdef int wait_for_budget(pkf_accum *accum, double deadline) except? -99:
                 status = pkf_accum_wait_budget(accum, slice_ns)
             serve_signals(accum, status)
     finally:
-        if not accum.forked:
+        if not pkf_accum_forked(accum):
             pkf_accum_force(accum, -1)
     return status
 
@@ -238,7 +239,7 @@ cdef object send_record(producer, topic, value, key, headers, partition, timesta
     cdef ProducerBase self = <ProducerBase> producer
     cdef PyObject *found
     cdef Topic handle = self._last_topic
-    if not self._direct:
+    if not self._direct or pkf_accum_forked(self._accumulator.c):
         return self._send(topic, value, key, headers, partition, timestamp_ms, on_delivery, -1)
     if topic is not self._last_name or handle is None:
         found = PyDict_GetItemWithError(self._handles, topic) if type(topic) is str else NULL
@@ -270,7 +271,7 @@ cdef inline void begin(pkf_append *append, Topic handle, RecordFuture future) no
 
 cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
     """Give back what was not used, and wake the wire thread if it has something to do."""
-    if append.slab != NULL and not accum.forked:
+    if append.slab != NULL and not pkf_accum_forked(accum):
         pkf_pool_release(accum.pool, append.slab)
     if append.wake:
         pkf_accum_wake(accum)

@@ -26,7 +26,7 @@ cdef double deadline_after(timeout) except? -1:
 
 
 cdef int64_t slice_until(double deadline) except -1:
-    """Nanoseconds to sleep at most before signals are served again; 0 when the deadline has passed, which -1 never does.
+    """Nanoseconds to sleep at most before signals are served again; 0 when the deadline has passed (-1: never).
     Negative: only look."""
     cdef int64_t slice_ns = LOOK_NS if has_greenlets() else SLICE_NS
     if deadline < 0:

@@ -363,7 +363,7 @@ cdef class Wire:
 
     def stop(self, double timeout=1e6):
         """End the thread; whether it has within so many seconds. Everything must be done (abort does that)."""
-        if not self.started or self.stopped or self.accumulator.c.forked:
+        if not self.started or self.stopped or self.accumulator.is_inherited:
             return True
         pkf_wire_command(self.c, new_command(PKF_COMMAND_STOP))
         with nogil:
