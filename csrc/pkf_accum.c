@@ -24,7 +24,7 @@ static void init_locks(pkf_accum *accum) {
     }
 }
 
-static _Atomic uint32_t forks;
+static _Alignas(PKF_CACHE_LINE) _Atomic uint32_t forks; // looked at by every send(), so apart from what changes
 static bool forks_counted;
 static void count_fork(void) { atomic_fetch_add(&forks, 1); }
 static void count_forks(void) { forks_counted = pthread_atfork(NULL, NULL, count_fork) == 0; }

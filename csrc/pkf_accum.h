@@ -141,12 +141,11 @@ struct pkf_accum {
     pkf_accum_config config;
     size_t always_fits; // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
-    pkf_wakeup wakeup;             // wakes the wire thread
-    _Atomic uint32_t closed;       // no more appends
-    _Atomic uint32_t no_headers;   // a broker is known that is too old for them
-    const _Atomic uint32_t *forks; // how often the process is a fork by now
-    uint32_t forks_at_birth;
-    _Atomic uint32_t forcing; // flushes and waiters under way: everything is sendable
+    pkf_wakeup wakeup;           // wakes the wire thread
+    _Atomic uint32_t closed;     // no more appends
+    _Atomic uint32_t no_headers; // a broker is known that is too old for them
+    uint32_t forks_at_birth;     // of the process
+    _Atomic uint32_t forcing;    // flushes and waiters under way: everything is sendable
     _Atomic uint32_t open_batches;
     _Atomic uint32_t cookies;         // waiting for delivery, and a lot more per open batch at most
     _Atomic uint32_t idle;            // the wire thread sleeps: wake it
@@ -177,6 +176,7 @@ struct pkf_accum {
 
     pthread_mutex_t guest_lock;            // whoever waits for memory and compresses meanwhile
     _Atomic(struct pkf_workers *) workers; // written under guest_lock; NULL: none run
+    const _Atomic uint32_t *forks;         // how many forks lie between the process and the first producer
 };
 
 // What a caller appends, and what came of it.
