@@ -422,9 +422,14 @@ def begin_anew(producer: Any) -> None:
     """In a forked child, when the producer is used first. Before that it has no descriptor that somebody, who becomes a
     daemon, might close."""
     with _beginning:
-        if producer._parts.is_inherited:  # else another thread was here first
-            producer._parts.orphan()
-            producer._begin()
+        if not producer._parts.is_inherited:  # another thread was here first
+            return
+        producer._parts.orphan()
+        parts = Lifecycle(producer._resolved)
+        if producer._parts.is_inherited:
+            producer._begin(parts)
+        else:  # a signal handler was
+            parts.discard()
 
 
 def _orphan_all() -> None:

@@ -87,10 +87,10 @@ class KafkaProducer(ProducerBase):
         self._transactions: Any = None
         self._resolved = config
         self._closed = False
-        self._begin()
+        self._begin(Lifecycle(config))
 
-    def _begin(self) -> None:
-        self._parts = parts = Lifecycle(self._resolved)
+    def _begin(self, parts: Lifecycle) -> None:
+        self._parts = parts
         self._interceptors = parts.interceptors
         self._open(parts.accumulator, not self._closed and self._send_is_direct(), parts.delivery.ensure_started,
                    *self._plain)
