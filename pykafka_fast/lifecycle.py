@@ -335,9 +335,10 @@ class Lifecycle:
     def _guard_child(self) -> None:
         """The same in a child of multiprocessing, which ends by os._exit() and runs no exit handlers but its own.
 
-        Called again when a child begins: after the fork, where a producer begins anew, it forgets what it inherited.
+        Called again when a child begins, which has forgotten by then what it inherited; there the producer begins anew
+        when it is used, which threads may do at the very end.
         """
-        if self._ended or self.is_inherited or not _is_worker():
+        if self._ended or not _is_worker():
             return
         if self._finalizer is not None:
             self._finalizer.cancel()
@@ -357,9 +358,9 @@ class Lifecycle:
             self._at_exit()
 
     def _at_exit(self) -> None:
-        if self.is_inherited:
-            return
         producer = self._producer()  # None: it was collected, and the thread that ends the rest would end with us
+        if self.is_inherited and (producer is None or producer._parts.is_inherited):
+            return  # nothing was sent here
         (self if producer is None else producer).close(timeout=self._exit_timeout_s())
 
     def _exit_timeout_s(self) -> float:
