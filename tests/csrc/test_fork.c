@@ -42,7 +42,7 @@ static bool is_open(int fd) { return fcntl(fd, F_GETFD) != -1; }
 static int look_in_child(const pkf_slot *done, const pkf_slot *pending) {
     int wakeup = r.accum->wakeup.read_fd, events = r.wire->events.wakeup.read_fd;
     int connection = atomic_load(&r.wire->nodes[0]->fd);
-    if (pkf_batch_inherited(done->batch) || connection < 0) return 1;
+    if (!pkf_batch_inherited(done->batch) || connection < 0) return 1;
     pkf_accum_orphan(r.accum);
     pkf_wire_orphan(r.wire);
     if (is_open(wakeup) || is_open(events) || is_open(connection)) return 2;
