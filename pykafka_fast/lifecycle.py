@@ -108,7 +108,6 @@ class Lifecycle:
         # Of these locks a thread may find itself the holder: in a signal handler, which may call anything.
         self._close_lock: Any = RLock()  # typed without _is_owned()
         self._closing: object = None  # who closes
-        self._orphaned = False
         self._started = False
         self._ended = False
         self._finalizer: Any = None  # in a child of multiprocessing
@@ -146,7 +145,7 @@ class Lifecycle:
         self._sender.ensure_started()
 
         def go_on() -> None:
-            if self._orphaned:
+            if self.is_inherited:
                 raise ProducerForkedError("the process was forked while this call waited for metadata")
             check()
 
@@ -265,12 +264,12 @@ class Lifecycle:
             interrupted = error
             self._force()
         try:
-            if not self._orphaned:
+            if not self.is_inherited:
                 self._sender.stop()
         except BaseException as error:
             interrupted = error
             self._sender.stop(0)
-        if self._orphaned:  # by a signal handler, in one or the other: the rest is the parent's
+        if self.is_inherited:  # by a signal handler, in one or the other: the rest is the parent's
             return
         self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
         self._close_log(deadline)
@@ -296,7 +295,7 @@ class Lifecycle:
         self.metadata.close()
 
     def _force(self) -> None:
-        if not self._started or self._orphaned:
+        if not self._started or self.is_inherited:
             return
         try:
             self._tell_lost()
@@ -395,10 +394,9 @@ class Lifecycle:
 
     def orphan(self) -> None:
         """In a forked child: leave all to the parent, without asking for a lock that its threads may have held."""
-        if self._orphaned:
+        if self in _inherited:
             return
-        self._orphaned = True
-        _inherited.append(self)
+        _inherited.add(self)
         _alive.discard(self)
         forget_log_thread()
         self._unguard()
@@ -415,7 +413,7 @@ def _is_worker() -> bool:
 
 
 _alive: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
-_inherited: list[Lifecycle] = []  # never collected
+_inherited: set[Lifecycle] = set()  # left to the parent; never collected
 _beginning: Any = RLock()  # typed without _at_fork_reinit()
 
 

@@ -200,13 +200,14 @@ cdef int append_piece(Bulk self) except? -99:
     cdef pkf_accum *accum = self.accum
     cdef pkf_bulk *bulk = self.c
     cdef int status
-    cdef int64_t slice_ns = slice_of_work()
+    cdef int64_t slice_ns
     if self.bytes <= SMALL_BYTES and self.values.length <= SMALL_ROWS:
         bulk.wait = False
-        status = pkf_bulk_append(accum, bulk, slice_ns)
+        status = pkf_bulk_append(accum, bulk, 0)
         if status != PKF_E_BUSY:
             return status
     bulk.wait = True
+    slice_ns = slice_of_work()
     status = PKF_E_PARTIAL
     while status == PKF_E_PARTIAL:
         with nogil:

@@ -29,6 +29,7 @@ import gevent
 from gevent.lock import RLock
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import BufferExhaustedError, KafkaTimeoutError
+from pykafka_fast.native import Lock
 
 address = sys.argv[1]
 turns = 0
@@ -206,10 +207,13 @@ def test_a_thousand_that_wait(broker: EmbeddedBroker) -> None:
 def test_close_by_two_greenlets(broker: EmbeddedBroker) -> None:
     """Both come back when all is done, callbacks included; so does the exit handler."""
     run(broker, """
-        told = []
+        told, go_on = [], Lock()
+        go_on.acquire()
         producer = KafkaProducer(bootstrap_servers=address)
-        producer.send("t", b"x", on_delivery=lambda *_: (time.sleep(0.5), told.append(1)))
+        producer.send("t", b"x", on_delivery=lambda *_: (go_on.acquire(), told.append(1)))
         greenlets = [gevent.spawn(producer.close) for _ in range(3)]
+        assert gevent.joinall(greenlets, timeout=0.3) == []  # none comes back before the callback does
+        go_on.release()
         for greenlet in greenlets:
             greenlet.join(20)
             assert told == [1]
@@ -221,15 +225,20 @@ def test_a_fork_while_a_greenlet_closes(broker: EmbeddedBroker) -> None:
     run(broker, """
         import os
 
+        called, go_on = [], Lock()
+        go_on.acquire()
         producer = KafkaProducer(bootstrap_servers=address)
-        producer.send("t", b"x", on_delivery=lambda *_: time.sleep(1))
+        producer.send("t", b"x", on_delivery=lambda *_: (called.append(1), go_on.acquire()))
         closing = gevent.spawn(producer.close)
-        gevent.sleep(0.3)
+        while not called:
+            gevent.idle()
+        closing.join(0.3)  # by then it waits for the thread that the callback holds up
         assert not closing.ready()
         pid = os.fork()
         if not pid:
-            closing.join(0.5)
+            closing.join(20)
             os._exit(0 if closing.ready() else 1)
+        go_on.release()
         closing.join(20)
         assert os.waitpid(pid, 0) == (pid, 0)
     """)
