@@ -6,7 +6,7 @@
 
 #include "pkf_topic.h"
 
-enum { FETCH_AHEAD_MAX = 2048, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
+enum { FETCH_AHEAD_MAX = 2048, SUM_MIN = 512, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
 
 #define ALWAYS_FITS                                                                                                    \
     2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
@@ -32,11 +32,13 @@ static void count_forks(void) { forks_counted = pthread_atfork(NULL, NULL, count
 pkf_accum *pkf_accum_new(const pkf_accum_config *config) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (pthread_once(&once, count_forks) || !forks_counted) return NULL;
-    pkf_accum *accum = calloc(1, sizeof *accum);
-    if (accum == NULL) return NULL;
+    void *memory;
+    if (posix_memalign(&memory, PKF_CACHE_LINE, sizeof(pkf_accum))) return NULL;
+    pkf_accum *accum = memset(memory, 0, sizeof(pkf_accum));
     accum->forks = &forks;
     accum->forks_at_birth = atomic_load(&forks);
     accum->config = *config;
+    accum->crc32c = pkf_crc32c_name(1) ? pkf_crc32c_select(NULL) : NULL;
     accum->always_fits = config->max_request_size > 2 * ALWAYS_FITS ? ALWAYS_FITS : 0;
     accum->pool = pkf_pool_new(config->buffer_memory);
     if (accum->pool == NULL || pkf_wakeup_open(&accum->wakeup) != PKF_OK) {
@@ -344,12 +346,15 @@ static void count_sticky(pkf_topic *topic, const pkf_append *append) {
     atomic_store_explicit(&topic->sticky_bytes, bytes, memory_order_relaxed);
 }
 
-static inline void filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
-    const pkf_batch *batch = partition->tail;
+static inline void filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, uint32_t count,
+                                 bool *look) {
+    pkf_batch *batch = partition->tail;
     uint32_t sendable = atomic_load_explicit(&partition->topic->fill_size, memory_order_relaxed);
     pkf_tail *tail = atomic_load_explicit(&partition->topic->tails, memory_order_relaxed) + partition->index;
     atomic_store_explicit(&tail->batch, batch, memory_order_relaxed);
     atomic_store_explicit(&tail->end, batch->base + batch->used, memory_order_relaxed);
+    if ((batch->used - before) / SUM_MIN >= count && partition->topic->codec == PKF_NONE && batch->accum->crc32c)
+        pkf_batch_sum_locked(batch, batch->accum->crc32c, before);
     append->grown = before == PKF_BATCH_HEADER ? batch->used : batch->used - before;
     if (append->sticky) count_sticky(partition->topic, append);
     if (before < sendable && batch->used >= sendable &&
@@ -357,8 +362,9 @@ static inline void filled_locked(pkf_partition *partition, pkf_append *append, u
         *look = true; // sendable, and no acknowledgement is coming that would make the wire look
 }
 
-void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look) {
-    filled_locked(partition, append, before, look);
+void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, uint32_t count,
+                             bool *look) {
+    filled_locked(partition, append, before, count, look);
 }
 
 // Append to the partition, whose lock is held. *look: the wire thread must look at the partition.
@@ -370,15 +376,15 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
     if (append->callback && reserve_cookie(accum, batch)) return PKF_E_NOMEM;
     uint32_t before = batch->used;
     write_locked(append, batch, body_len);
-    filled_locked(partition, append, before, look);
+    filled_locked(partition, append, before, 1, look);
     return PKF_OK;
 }
 
 // One try on one partition. E_BUSY with *moved: the sticky choice went elsewhere, try again there.
 static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved) {
     if (append->wait_lock)
-        pthread_mutex_lock(&partition->lock);
-    else if (pthread_mutex_trylock(&partition->lock))
+        pkf_lock_take(&partition->lock);
+    else if (!pkf_lock_try(&partition->lock))
         return PKF_E_BUSY;
     pkf_topic *topic = partition->topic;
     bool look = false;
@@ -387,7 +393,7 @@ static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_app
         status = PKF_E_BUSY;
     else
         status = append_locked(accum, partition, append, &look);
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     *moved = status == PKF_E_BUSY;
     if (look) append->wake = pkf_accum_touch(accum, partition) || append->wake;
     return status;

@@ -15,6 +15,8 @@
 #include <pthread.h>
 
 #include "pkf_batch.h"
+#include "pkf_lock.h"
+#include "pkf_owed.h"
 #include "pkf_record.h"
 #include "pkf_socket.h"
 
@@ -49,7 +51,7 @@ typedef struct pkf_tail {
 
 // Aligned to a cache line, the first of which is what each append touches.
 struct pkf_partition {
-    pthread_mutex_t lock;
+    pkf_lock lock;
     // Guarded by lock:
     pkf_batch *tail;  // of the queue; open unless tail->closed
     pkf_topic *topic; // constant
@@ -139,6 +141,8 @@ typedef struct pkf_stripe {
 struct pkf_accum {
     _Atomic uint32_t refs;
     pkf_accum_config config;
+    pkf_crc32c_fn
+        crc32c; // for large records; NULL: better on the wire's processor, for this one has no instruction for it
     size_t always_fits; // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
     pkf_wakeup wakeup;           // wakes the wire thread
@@ -174,9 +178,10 @@ struct pkf_accum {
 
     pkf_stripe stripes[PKF_STRIPES];
 
-    pthread_mutex_t guest_lock;            // whoever waits for memory and compresses meanwhile
-    _Atomic(struct pkf_workers *) workers; // written under guest_lock; NULL: none run
-    const _Atomic uint32_t *forks;         // how many forks lie between the process and the first producer
+    pthread_mutex_t guest_lock;             // whoever waits for memory and compresses meanwhile
+    _Atomic(struct pkf_workers *) workers;  // written under guest_lock; NULL: none run
+    const _Atomic uint32_t *forks;          // how many forks lie between the process and the first producer
+    _Alignas(PKF_CACHE_LINE) pkf_owed owed; // apart: written for every record
 };
 
 // What a caller appends, and what came of it.
@@ -232,6 +237,17 @@ static inline bool pkf_accum_forked(const pkf_accum *accum) {
 // No more appends; who waits for memory or for the callback budget is woken and refused. Any thread, idempotent.
 void pkf_accum_close(pkf_accum *accum);
 
+// A future of the batch goes, in whose state `state` was read. Under the binding's lock.
+static inline void pkf_accum_let_go(pkf_batch *batch, uint32_t state) {
+    if (state & PKF_DONE) // also of one that failed before it was appended
+        pkf_batch_unref(batch);
+    else
+        pkf_owed_add(&batch->accum->owed, batch);
+}
+
+// The producer is closed, or gone. Under the binding's lock.
+static inline void pkf_accum_end_owing(pkf_accum *accum) { pkf_owed_end(&accum->owed); }
+
 // Add `by` to the number of those who want everything to leave at once (a flush), and wake the wire thread.
 void pkf_accum_force(pkf_accum *accum, int by);
 
@@ -252,8 +268,8 @@ PKF_MUST_USE pkf_status pkf_accum_ready_locked(pkf_accum *accum, pkf_partition *
                                                uint32_t *body_len, bool *look);
 // Then: bytes up to which that batch may be filled without asking again.
 size_t pkf_accum_room_locked(const pkf_batch *batch);
-// Last: records were written to the tail, of which `before` bytes were in use.
-void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, bool *look);
+// Last: `count` records were written to the tail, of which `before` bytes were in use.
+void pkf_accum_filled_locked(pkf_partition *partition, pkf_append *append, uint32_t before, uint32_t count, bool *look);
 
 // Make a batch leave without lingering (somebody waits for it). Any thread.
 void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch);

@@ -15,6 +15,7 @@ pkf_batch *pkf_batch_new(pkf_accum *accum, pkf_partition *partition, pkf_slab *s
     batch->partition = partition;
     if (slab) pkf_batch_set_slab(batch, slab);
     batch->used = PKF_BATCH_HEADER;
+    batch->crc_end = PKF_BATCH_HEADER;
     batch->created_ns = now_ns;
     batch->base_offset = -1;
     batch->log_append_time = -1;
@@ -71,9 +72,11 @@ static void batch_free(pkf_batch *batch) {
     free(batch);
 }
 
-void pkf_batch_unref(pkf_batch *batch) {
-    if (atomic_fetch_sub_explicit(&batch->refs, 1, memory_order_acq_rel) == 1) batch_free(batch);
+void pkf_batch_unref_many(pkf_batch *batch, uint32_t count) {
+    if (atomic_fetch_sub_explicit(&batch->refs, count, memory_order_acq_rel) == count) batch_free(batch);
 }
+
+void pkf_batch_unref(pkf_batch *batch) { pkf_batch_unref_many(batch, 1); }
 
 pkf_status pkf_batch_reserve_cookie(pkf_batch *batch) {
     if (batch->cookie_count < batch->cookie_capacity) return PKF_OK;
@@ -103,6 +106,24 @@ pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uin
     return PKF_OK;
 }
 
+void pkf_batch_sum_locked(pkf_batch *batch, pkf_crc32c_fn crc32c, uint32_t before) {
+    if (batch->crc_end != before) return;
+    batch->crc = crc32c(batch->crc, batch->base + before, batch->used - before);
+    batch->crc_end = batch->used;
+}
+
+enum { JOIN_MIN = 8192 }; // fewer bytes are summed again sooner than joined
+
+static uint32_t crc_from(const pkf_batch *batch, uint32_t from, pkf_crc32c_fn crc32c) {
+    uint32_t end = batch->codec == PKF_NONE && batch->crc_end > JOIN_MIN ? batch->crc_end : from;
+    uint32_t crc = 0;
+    if (end > from) {
+        crc = crc32c(0, batch->base + from, PKF_BATCH_HEADER - from);
+        crc = pkf_crc32c_join(crc, batch->crc, end - PKF_BATCH_HEADER);
+    }
+    return crc32c(crc, batch->base + end, batch->used - end);
+}
+
 // offset  size  field                       offset  size  field
 // 0       8     base offset (0)             27      8     base timestamp
 // 8       4     length after this field     35      8     max timestamp
@@ -129,7 +150,7 @@ void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoc
     pkf_store_be16(base + 51, (uint16_t)producer_epoch);
     pkf_store_be32(base + 53, (uint32_t)sequence);
     pkf_store_be32(base + 57, (uint32_t)batch->count);
-    pkf_store_be32(base + 17, crc32c(0, base + 21, batch->used - 21));
+    pkf_store_be32(base + 17, crc_from(batch, 21, crc32c));
 }
 
 bool pkf_batch_publish(pkf_batch *batch, int32_t code, const char *message, bool in_doubt) {

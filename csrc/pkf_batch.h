@@ -98,12 +98,13 @@ struct pkf_batch {
     uint32_t room;            // bytes of the slab
     int32_t count;            // records
     uint32_t record_size_max; // bytes of the largest record
+    uint32_t crc, crc_end;    // CRC-32C of the records before the byte crc_end: PKF_BATCH_HEADER, none
     bool closed;
-    bool with_headers;        // a record of it has headers
-    uint8_t *base;            // of the slab
-    int64_t base_timestamp;   // ms, of record 0
-    int64_t max_timestamp;    // ms
-    pkf_partition *partition; // constant; lives as long as accum; NULL for a batch that failed before it was appended
+    bool with_headers;      // a record of it has headers
+    uint8_t *base;          // of the slab
+    int64_t base_timestamp; // ms, of record 0
+    int64_t max_timestamp;  // ms
+    pkf_accum *accum;       // constant; a reference; NULL for a batch that failed before it was appended
     pkf_cookie *cookies;
     uint32_t cookie_count, cookie_capacity;
     uint32_t budgeted;  // cookies counted in the accumulator's budget; more than there are while the batch is open
@@ -112,10 +113,10 @@ struct pkf_batch {
     uint64_t order;     // place among the partition's batches; the pieces of a split share it
 
     // Identity; constant after creation.
-    pkf_accum *accum;        // a reference; NULL for a batch that failed before it was appended
-    char *topic;             // malloc; only when partition is NULL
-    int32_t partition_index; // only when partition is NULL; -1 unknown
-    uintptr_t refused_by;    // only when partition is NULL: the accumulator whose producer refused the record, 0 none
+    pkf_partition *partition; // lives as long as accum; NULL for a batch that failed before it was appended
+    char *topic;              // malloc; only when partition is NULL
+    int32_t partition_index;  // only when partition is NULL; -1 unknown
+    uintptr_t refused_by;     // only when partition is NULL: the accumulator whose producer refused the record, 0 none
 
     // Result; written before DONE is published, constant afterwards.
     int32_t code; // 0, Kafka's error code, or one of errors.ClientCode
@@ -183,6 +184,7 @@ void pkf_batch_end_reserve_locked(pkf_batch *batch);
 
 // May free the batch (never its slab: that has gone back before). Any thread, no lock needed.
 void pkf_batch_unref(pkf_batch *batch);
+void pkf_batch_unref_many(pkf_batch *batch, uint32_t count);
 
 // One of the reserved references becomes the caller's. Partition lock, batch open.
 static inline void pkf_batch_ref_reserved_locked(pkf_batch *batch) {
@@ -218,11 +220,16 @@ static inline uint32_t pkf_batch_leave_unseen(pkf_batch *batch) {
 // Room for one more cookie, before the record is written, so that nothing can fail afterwards. Partition lock.
 PKF_MUST_USE pkf_status pkf_batch_reserve_cookie(pkf_batch *batch);
 
+// Sum the records behind the byte `before` now, while the processor that wrote them has them: the wire thread's would
+// fetch them for that. Nothing, if there are others in front that are not summed. Partition lock, batch open.
+void pkf_batch_sum_locked(pkf_batch *batch, pkf_crc32c_fn crc32c, uint32_t before);
+
 // The records as they were before compression. *copy is what the caller must free(), NULL if they lie there so. Wire thread.
 PKF_MUST_USE pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uint8_t **copy,
                                          pkf_span *records);
 
-// Write the 61-byte header in front of the records and compute the CRC. Wire thread, batch closed, no request holds it.
+// Write the 61-byte header in front of the records and compute the CRC of what was not summed before. Wire thread, batch
+// closed, no request holds it.
 void pkf_batch_seal(pkf_batch *batch, int64_t producer_id, int16_t producer_epoch, int32_t sequence, int transactional,
                     pkf_crc32c_fn crc32c);
 

@@ -183,7 +183,7 @@ static void add_locked(pkf_bulk *bulk, pkf_partition *partition, int32_t count, 
     if (pkf_range_add(bulk->range, batch, batch->count - count, count)) pkf_batch_ref_reserved_locked(batch);
     bulk->taken += count;
     bulk->append.may_grow = true;
-    pkf_accum_filled_locked(partition, &bulk->append, before, look);
+    pkf_accum_filled_locked(partition, &bulk->append, before, (uint32_t)count, look);
 }
 
 static pkf_status fill_locked(pkf_accum *accum, pkf_bulk *bulk, pkf_partition *partition, int32_t i, int32_t end,
@@ -247,13 +247,13 @@ static pkf_status hold(pkf_accum *accum, pkf_bulk *bulk) {
     for (; end < bulk->block_last - bulk->block_first && bulk->partitions[end] == bulk->partitions[i]; end++)
         if (plain && headers_of(&bulk->rows, bulk->block_first + end)->count) break;
     if (bulk->wait)
-        pthread_mutex_lock(&partition->lock);
-    else if (pthread_mutex_trylock(&partition->lock))
+        pkf_lock_take(&partition->lock);
+    else if (!pkf_lock_try(&partition->lock))
         return PKF_E_BUSY;
     bool look = false;
     bool moved = bulk->append.sticky && atomic_load(&bulk->topic->sticky) != partition->index;
     status = moved ? PKF_E_BUSY : fill_locked(accum, bulk, partition, i, end, &look);
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     if (look && pkf_accum_touch(accum, partition)) pkf_accum_wake(accum);
     return status == PKF_E_BUSY ? PKF_OK : status; // the sticky choice went elsewhere: the next hold will be there
 }

@@ -94,7 +94,7 @@ static int64_t close_in_time_locked(const pkf_wire *wire, pkf_partition *partiti
 static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
     head_look look = {.close_ns = PKF_NEVER};
     if (partition->head == NULL) return look; // who appends now will touch the partition
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_batch *head = partition->head;
     if (head) {
         look.close_ns = close_in_time_locked(wire, partition);
@@ -108,7 +108,7 @@ static head_look look_at_head(pkf_wire *wire, pkf_partition *partition) {
         look.packing = head->packing == PKF_PACKING_UNDER_WAY;
         look.urgent = (pkf_batch_state(head) & PKF_URGENT) != 0;
     }
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     return look;
 }
 
@@ -243,7 +243,7 @@ void pkf_wire_remember_size_locked(pkf_partition *partition, const pkf_batch *ba
 
 // The head of the queue, closed and taken out; NULL when there is none, or when it takes more than `room` on `conn`.
 static pkf_batch *take_head(const pkf_conn *conn, pkf_partition *partition, size_t room, bool *no_room) {
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_batch *batch = partition->head;
     *no_room = batch && pkf_conn_charge(conn, batch) > room;
     if (*no_room) batch = NULL;
@@ -254,7 +254,7 @@ static pkf_batch *take_head(const pkf_conn *conn, pkf_partition *partition, size
         if (partition->head == NULL) partition->tail = NULL;
         batch->queue_next = NULL;
     }
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     return batch;
 }
 

@@ -23,6 +23,9 @@ typedef uint32_t (*pkf_crc32c_fn)(uint32_t crc, const void *data, size_t len);
 // name here. Never NULL for NULL or "portable". Not for a hot path: it asks the processor.
 pkf_crc32c_fn pkf_crc32c_select(const char *name);
 
+// The CRC of two ranges of bytes, one behind the other, from their own. It takes as long as the CRC of some kilobytes.
+uint32_t pkf_crc32c_join(uint32_t first, uint32_t second, uint32_t second_len);
+
 // The names pkf_crc32c_select() accepts on this processor, fastest first: index 0, 1, ... until NULL.
 const char *pkf_crc32c_name(size_t index);
 

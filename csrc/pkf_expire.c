@@ -70,9 +70,9 @@ static void expire_one(pkf_wire *wire, pkf_batch *batch) {
 }
 
 static pkf_batch *expired_head(pkf_wire *wire, pkf_partition *partition) {
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_batch *head = partition->head;
-    pthread_mutex_unlock(&partition->lock); // only this thread takes batches out, so head stays valid
+    pkf_lock_let_go(&partition->lock); // only this thread takes batches out, so head stays valid
     return head && is_expired(wire, head) ? head : NULL;
 }
 

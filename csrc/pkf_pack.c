@@ -22,11 +22,11 @@ static void prepare_locked(pkf_partition *partition, pkf_batch *batch) {
 
 bool pkf_wire_must_pack(pkf_wire *wire, const pkf_conn *conn, pkf_partition *partition) {
     if (!has_codec(wire, partition)) return false;
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_batch *head = partition->head;
     bool fresh = head && head->packing == PKF_PACKING_NONE && takes_batches(conn);
     if (fresh) prepare_locked(partition, head);
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     if (fresh) pkf_workers_add(&wire->workers, head);
     return head && head->packing == PKF_PACKING_UNDER_WAY;
 }
@@ -36,14 +36,14 @@ void pkf_wire_pack_ahead(pkf_wire *wire, pkf_partition *partition) {
     if (partition->leader >= 0 && !takes_batches(wire->nodes[partition->leader]->conn)) return;
     pkf_batch *fresh[AHEAD];
     int count = 0;
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_batch *batch = partition->head;
     for (int i = 0; i < AHEAD && batch && batch->closed; i++, batch = batch->queue_next) {
         if (batch->packing != PKF_PACKING_NONE) continue;
         prepare_locked(partition, batch);
         fresh[count++] = batch;
     }
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     for (int i = 0; i < count; i++) pkf_workers_add(&wire->workers, fresh[i]);
 }
 

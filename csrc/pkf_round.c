@@ -77,9 +77,9 @@ static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id
     partition->leader_epoch = epoch;
     partition->leader_asked = 0;
     if (newer) { // a leader nobody has tried yet: no reason to wait
-        pthread_mutex_lock(&partition->lock);
+        pkf_lock_take(&partition->lock);
         if (partition->head) partition->head->retry_ns = 0;
-        pthread_mutex_unlock(&partition->lock);
+        pkf_lock_let_go(&partition->lock);
     }
     pkf_wire_evaluate(wire, partition);
 }
@@ -129,8 +129,8 @@ static void await_appends(pkf_wire *wire) {
         int32_t count;
         pkf_partition **parts = pkf_topic_made(topic, &count);
         for (int32_t i = 0; i < count; i++) {
-            pthread_mutex_lock(&parts[i]->lock);
-            pthread_mutex_unlock(&parts[i]->lock);
+            pkf_lock_take(&parts[i]->lock);
+            pkf_lock_let_go(&parts[i]->lock);
         }
     }
 }

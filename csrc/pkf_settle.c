@@ -218,7 +218,7 @@ void pkf_wire_fail_in_request(pkf_wire *wire, pkf_batch *batch, int32_t code, co
 }
 
 void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch) {
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_batch *before = NULL, *after = partition->head;
     while (after && after->order < batch->order) { // what comes back stood in front of the pieces that share its order
         before = after;
@@ -230,12 +230,12 @@ void pkf_wire_requeue(pkf_partition *partition, pkf_batch *batch) {
     else
         partition->head = batch;
     if (after == NULL) partition->tail = batch;
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
 }
 
 bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch) {
     bool found = false;
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     if (partition->tail == batch) pkf_partition_close_tail_locked(partition);
     for (pkf_batch *before = NULL, *at = partition->head; at && !found; before = at, at = at->queue_next) {
         if (at != batch) continue;
@@ -247,7 +247,7 @@ bool pkf_wire_unqueue(pkf_partition *partition, pkf_batch *batch) {
         if (partition->tail == batch) partition->tail = before;
         batch->queue_next = NULL;
     }
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     return found;
 }
 
@@ -397,9 +397,9 @@ static void abort_partition(pkf_wire *wire, pkf_partition *partition, int32_t co
         pkf_wire_requeue(partition, batch);
     }
     for (;;) {
-        pthread_mutex_lock(&partition->lock);
+        pkf_lock_take(&partition->lock);
         pkf_batch *head = partition->head;
-        pthread_mutex_unlock(&partition->lock);
+        pkf_lock_let_go(&partition->lock);
         if (head == NULL || !pkf_wire_unqueue(partition, head)) break;
         pkf_wire_resolve(wire, head, code, text, pkf_wire_may_be_written(head));
     }

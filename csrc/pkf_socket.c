@@ -33,6 +33,11 @@ int64_t pkf_realtime_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+void pkf_nap(int64_t ns) {
+    struct timespec time = {0, ns};
+    (void)nanosleep(&time, NULL);
+}
+
 #define CALIBRATED_NS 1000000 // a shorter time would measure the calls, not the ticks
 
 int64_t pkf_ms_clock_refresh(pkf_ms_clock *clock, uint64_t tick) {

@@ -18,6 +18,8 @@
 int64_t pkf_monotonic_ns(void);
 int64_t pkf_realtime_ms(void);
 
+void pkf_nap(int64_t ns); // sleep for so long, below a second, or less
+
 // The wall clock in ms for a caller that asks millions of times a second: between two turns of the millisecond it reads
 // the processor's tick counter instead of the system's clock, which takes half as long. As exact as pkf_realtime_ms() but
 // for a step of the wall clock, which it notices within a millisecond. Zeroed at first; one thread at a time.

@@ -66,10 +66,7 @@ pkf_topic *pkf_topic_new(pkf_accum *accum, const char *name, size_t name_len) {
 
 void pkf_topic_free(pkf_topic *topic) {
     pkf_partition **parts = atomic_load(&topic->parts);
-    for (int32_t i = 0; i < topic->parts_made; i++) {
-        pthread_mutex_destroy(&parts[i]->lock);
-        free(parts[i]);
-    }
+    for (int32_t i = 0; i < topic->parts_made; i++) free(parts[i]);
     free(parts);
     free(atomic_load(&topic->tails));
     for (retired_table *table = topic->retired, *next; table; table = next) {
@@ -101,7 +98,6 @@ static pkf_partition *partition_new(pkf_topic *topic, int32_t index) {
     pkf_partition *partition = memset(memory, 0, sizeof(pkf_partition));
     partition->topic = topic;
     partition->index = index;
-    pthread_mutex_init(&partition->lock, NULL);
     partition->slab_hint = PKF_SLAB_MIN_SIZE;
     partition->leader = -1;
     partition->leader_epoch = -1;
@@ -309,10 +305,10 @@ bool pkf_topic_has_room(pkf_topic *topic, int32_t index, uint64_t bound) {
     pkf_partition *partition = pkf_topic_partition(topic, index);
     if (partition == NULL) return false;
     uint64_t limit = atomic_load(&topic->fill_limit);
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     const pkf_batch *tail = partition->tail;
     bool room = tail && !tail->closed && tail->used + bound - PKF_BATCH_HEADER <= limit;
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     return room;
 }
 

@@ -12,8 +12,8 @@ import pytest
 # L0. A C file may include its own header and the headers that stand before that one here.
 HEADERS = """
     pkf_status pkf_bytes pkf_text pkf_crc32c pkf_murmur2 pkf_slab pkf_chunk pkf_record pkf_codec pkf_column pkf_socket
-    pkf_batch pkf_legacy pkf_accum pkf_topic pkf_workers pkf_range pkf_bulk pkf_deadline pkf_pace pkf_spin
-    pkf_completion pkf_event pkf_request pkf_response pkf_conn pkf_round pkf_fork
+    pkf_lock pkf_batch pkf_owed pkf_legacy pkf_accum pkf_topic pkf_workers pkf_range pkf_bulk pkf_deadline pkf_pace
+    pkf_spin pkf_completion pkf_event pkf_request pkf_response pkf_conn pkf_round pkf_fork
 """.split()
 # Files that implement another file's header.
 PART_OF = {

@@ -15,6 +15,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum_close_delivery,
     pkf_accum_config,
     pkf_accum_delivered,
+    pkf_accum_end_owing,
     pkf_accum_force,
     pkf_accum_forked,
     pkf_accum_hurry,
@@ -105,6 +106,7 @@ cdef class Accumulator:
     def __dealloc__(self):
         if self.c != NULL:
             drop_undelivered(self.c)
+            pkf_accum_end_owing(self.c)
             said.pop(<uintptr_t> self.c, None)
             pkf_accum_unref(self.c)
 
@@ -185,6 +187,7 @@ cdef class Accumulator:
     def close(self):
         """No more appends; who waits for memory is woken and refused."""
         pkf_accum_close(self.c)
+        pkf_accum_end_owing(self.c)
 
     @property
     def is_inherited(self):

@@ -230,17 +230,13 @@ cdef extern from "pkf_accum.h" nogil:
     ctypedef struct pkf_topic:
         pkf_topic *next
         char *name
-        uint32_t name_len
         int32_t partition_count
-        uint32_t batch_ceiling
         int64_t last_used_ns
         pkf_topic_counters counters
     ctypedef struct pkf_accum:
         pkf_accum_config config
         pkf_pool *pool
-        uint32_t closed
         uint32_t no_headers
-        uint32_t forcing
         uint32_t cookies
         uint64_t delivery_thread
         uint64_t sender_thread
@@ -278,6 +274,8 @@ cdef extern from "pkf_accum.h" nogil:
     void pkf_accum_wake(pkf_accum *accum) noexcept
     void pkf_accum_hurry(pkf_accum *accum, pkf_batch *batch) noexcept
     pkf_batch **pkf_accum_live(pkf_accum *accum, size_t *count) noexcept
+    void pkf_accum_let_go(pkf_batch *batch, uint32_t state) noexcept
+    void pkf_accum_end_owing(pkf_accum *accum) noexcept
     void pkf_accum_close(pkf_accum *accum) noexcept
     void pkf_accum_force(pkf_accum *accum, int by) noexcept
 

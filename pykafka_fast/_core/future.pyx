@@ -23,6 +23,7 @@ from pykafka_fast._core.csrc cimport (
     pkf_accum,
     pkf_accum_forked,
     pkf_accum_hurry,
+    pkf_accum_let_go,
     pkf_accum_listen,
     pkf_accum_post,
     pkf_accum_wait_batch,
@@ -31,7 +32,6 @@ from pykafka_fast._core.csrc cimport (
     pkf_batch_leave_unseen,
     pkf_batch_new_failed,
     pkf_batch_state,
-    pkf_batch_unref,
     pkf_slot,
 )
 from pykafka_fast._core.metadata cimport (
@@ -206,11 +206,13 @@ cdef class RecordFuture:
 cdef void end_future(PyObject *future) noexcept:
     """Instead of a __dealloc__, around which an exception would be saved and restored for every record sent."""
     cdef pkf_slot *slot = &(<RecordFuture> future).slot
+    cdef uint32_t state
     if slot.batch != NULL:
+        state = pkf_batch_state(slot.batch)
         # Most futures go at once, and an earlier one of the batch has said so already.
-        if slot.index < 0 and pkf_batch_state(slot.batch) & (PKF_DONE | PKF_UNSEEN) != PKF_UNSEEN:
+        if slot.index < 0 and state & (PKF_DONE | PKF_UNSEEN) != PKF_UNSEEN:
             leave_unseen(slot)
-        pkf_batch_unref(slot.batch)
+        pkf_accum_let_go(slot.batch, state)
         slot.batch = NULL
     free_future(future)
 

@@ -252,9 +252,9 @@ static inline void rig_forget(pkf_slot *slot) {
 // A record in a batch of its own, closed.
 static inline pkf_slot rig_batch(rig *r, int32_t partition, const char *value) {
     pkf_slot slot = rig_append(r, partition, value);
-    pthread_mutex_lock(&rig_part(r, partition)->lock);
+    pkf_lock_take(&rig_part(r, partition)->lock);
     pkf_partition_close_tail_locked(rig_part(r, partition));
-    pthread_mutex_unlock(&rig_part(r, partition)->lock);
+    pkf_lock_let_go(&rig_part(r, partition)->lock);
     return slot;
 }
 

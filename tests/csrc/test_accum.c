@@ -88,11 +88,11 @@ static void what_cannot_be_appended_changes_nothing(void) {
     CHECK_INT(append_raw(&append), PKF_NEED_SLAB); // though its class would have 128 KiB
     CHECK(append.need > 70000);
     CHECK(slot.batch == NULL && slot.index == 77);
-    pthread_mutex_lock(&rig_part(&r, 0)->lock);
+    pkf_lock_take(&rig_part(&r, 0)->lock);
     append = rig_record(&r, 0, "v", &slot);
     append.wait_lock = false;
     CHECK_INT(append_raw(&append), PKF_E_BUSY);
-    pthread_mutex_unlock(&rig_part(&r, 0)->lock);
+    pkf_lock_let_go(&rig_part(&r, 0)->lock);
     pkf_topic_forget(r.topic);
     CHECK_INT(append_raw(&append), PKF_NEED_METADATA);
     int32_t leaders[2] = {0, 0};
@@ -135,9 +135,9 @@ static void callbacks_are_counted_against_the_budget(void) {
         if (i < 1000) rig_forget(&slot);
     }
     pkf_partition *partition = rig_part(&r, 0);
-    pthread_mutex_lock(&partition->lock);
+    pkf_lock_take(&partition->lock);
     pkf_partition_close_tail_locked(partition);
-    pthread_mutex_unlock(&partition->lock);
+    pkf_lock_let_go(&partition->lock);
     CHECK_INT(atomic_load(&r.accum->cookies), 1000);
     slot.batch->cookie_count = 0;
     atomic_fetch_and(&slot.batch->state, ~(uint32_t)PKF_WANTED);

@@ -107,6 +107,53 @@ static void the_seal_is_the_header_of_the_table(void) {
     rig_close(&r);
 }
 
+static uint32_t append_bytes(const uint8_t *bytes, size_t size) {
+    pkf_slot slot;
+    pkf_append append = rig_record(&r, 0, NULL, &slot);
+    append.value = (pkf_span){bytes, size};
+    CHECK_INT(rig_append_some(r.accum, &append, false), PKF_OK);
+    uint32_t summed = slot.batch->crc_end;
+    rig_forget(&slot);
+    return summed;
+}
+
+static void check_crc_of_tail(void) {
+    pkf_batch *batch = rig_part(&r, 0)->tail;
+    pkf_batch_seal(batch, 1, 2, 3, 0, pkf_crc32c_select(NULL));
+    CHECK_INT(load(batch->base + 17), peer_crc32c(batch->base + 21, batch->used - 21));
+}
+
+// In whatever order large and small records come, and wherever their bytes have moved to since.
+static void what_was_summed_at_the_append_is_not_summed_again(void) {
+    static uint8_t bytes[20000];
+    uint64_t seed = harness_seed();
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)harness_random(&seed);
+    open_rig();
+    for (int i = 0; i < 3; i++) {
+        uint32_t summed = append_bytes(bytes + i, 9000);
+        CHECK(summed == rig_part(&r, 0)->tail->used || r.accum->crc32c == NULL);
+        check_crc_of_tail();
+    }
+    uint32_t summed = append_bytes(bytes, 10);
+    CHECK(summed < rig_part(&r, 0)->tail->used);
+    CHECK_INT(append_bytes(bytes, 9000), summed); // the small one in front of it is not summed
+    check_crc_of_tail();
+    rig_part(&r, 0)->tail->base[PKF_BATCH_HEADER + 100] ^= 1; // what is summed is not looked at again
+    pkf_batch_seal(rig_part(&r, 0)->tail, 1, 2, 3, 0, pkf_crc32c_select(NULL));
+    uint32_t whole = peer_crc32c(rig_part(&r, 0)->tail->base + 21, rig_part(&r, 0)->tail->used - 21);
+    CHECK(load(rig_part(&r, 0)->tail->base + 17) != whole || r.accum->crc32c == NULL);
+    rig_close(&r);
+    for (int round = 0; round < 50; round++) {
+        open_rig();
+        for (uint64_t i = harness_below(&seed, 12); i < 12; i++) {
+            append_bytes(bytes, harness_below(&seed, harness_below(&seed, 2) ? 100 : 4000));
+            if (harness_below(&seed, 4) == 0) check_crc_of_tail();
+        }
+        check_crc_of_tail();
+        rig_close(&r);
+    }
+}
+
 static void guilty_records_have_a_code_of_their_own(void) {
     open_rig();
     pkf_batch *batch = new_batch();
@@ -201,6 +248,7 @@ int main(void) {
     a_send_that_appended_nothing_has_a_batch();
     cookies_have_room_before_they_come();
     the_seal_is_the_header_of_the_table();
+    what_was_summed_at_the_append_is_not_summed_again();
     guilty_records_have_a_code_of_their_own();
     a_record_is_found_after_splits_of_splits();
     publish_and_attach_meet_exactly_once();

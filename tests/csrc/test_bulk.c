@@ -193,10 +193,10 @@ static void with_the_gil_nothing_is_waited_for(void) {
     open_rig(1, 8 << 10);
     pkf_rows rows = rows_of(0, ROWS, false);
     pkf_bulk_set_rows(&bulk, &rows);
-    pthread_mutex_lock(&rig_part(&r, 0)->lock);
+    pkf_lock_take(&rig_part(&r, 0)->lock);
     CHECK_INT(append(false), PKF_E_BUSY);
     CHECK_INT(range.count, 0);
-    pthread_mutex_unlock(&rig_part(&r, 0)->lock);
+    pkf_lock_let_go(&rig_part(&r, 0)->lock);
     CHECK_INT(append(false), PKF_E_BUSY); // memory
     CHECK(range.count > 0 && range.count < ROWS && !bulk.waiting);
     close_rig();

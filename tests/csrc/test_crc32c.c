@@ -55,6 +55,15 @@ static void parts_join(pkf_crc32c_fn crc32c, const uint8_t *bytes, uint64_t seed
     }
 }
 
+static void ranges_join(const uint8_t *bytes, size_t size, uint64_t seed) {
+    pkf_crc32c_fn crc32c = pkf_crc32c_select("portable");
+    for (int i = 0; i < 300; i++) {
+        size_t len = (size_t)harness_below(&seed, i < 100 ? 70 : size), cut = (size_t)harness_below(&seed, len + 1);
+        uint32_t first = crc32c(0, bytes, cut), second = crc32c(0, bytes + cut, len - cut);
+        CHECK_INT(pkf_crc32c_join(first, second, (uint32_t)(len - cut)), crc32c(0, bytes, len));
+    }
+}
+
 int main(void) {
     enum { SIZE = 1 << 16 };
     uint64_t seed = harness_seed(), state = seed;
@@ -73,6 +82,7 @@ int main(void) {
         every_length_and_alignment(crc32c, bytes, seed);
         parts_join(crc32c, bytes, seed);
     }
+    ranges_join(bytes, SIZE, seed);
     CHECK_INT(portable, 1);
     CHECK(!pkf_crc32c_select("no such thing"));
     free(bytes);

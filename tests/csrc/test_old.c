@@ -108,9 +108,9 @@ enum { ALIKE = 50 };
 
 static void append_alike(pkf_slot *slots) {
     for (int i = 0; i < ALIKE; i++) slots[i] = rig_append(&r, 0, "one of many that are all alike");
-    pthread_mutex_lock(&rig_part(&r, 0)->lock);
+    pkf_lock_take(&rig_part(&r, 0)->lock);
     pkf_partition_close_tail_locked(rig_part(&r, 0));
-    pthread_mutex_unlock(&rig_part(&r, 0)->lock);
+    pkf_lock_let_go(&rig_part(&r, 0)->lock);
 }
 
 static void forget_alike(pkf_slot *slots) {
@@ -317,9 +317,9 @@ static void requests_are_filled_by_what_is_sent(void) {
         open_rig(false, 3, 10000);
         for (int p = 0; p < 3; p++) {
             for (int i = 0; i < RECORDS; i++) slots[p][i] = rig_append(&r, p, "");
-            pthread_mutex_lock(&rig_part(&r, p)->lock);
+            pkf_lock_take(&rig_part(&r, p)->lock);
             pkf_partition_close_tail_locked(rig_part(&r, p));
-            pthread_mutex_unlock(&rig_part(&r, p)->lock);
+            pkf_lock_let_go(&rig_part(&r, p)->lock);
         }
         int peer = rig_connect(&r, 0, version), seen = 0, requests = 0;
         for (; seen < 3; requests++) {

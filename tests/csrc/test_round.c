@@ -206,11 +206,11 @@ static void drained_waits_for_appends_under_way(void) {
     NEED(append(0, 0, 0, &slot) == PKF_OK);
     wait_for(&slot); // the wire has done all that was asked of it
     rig_forget(&slot);
-    pthread_mutex_lock(&rig_part(&r, 5)->lock);
+    pkf_lock_take(&rig_part(&r, 5)->lock);
     pkf_accum_close(r.accum);
     rig_command(&r, PKF_COMMAND_CLOSE, 0, 0, 0);
     CHECK(rig_event_within(&r, PKF_EVENT_DRAINED, 50) == NULL);
-    pthread_mutex_unlock(&rig_part(&r, 5)->lock);
+    pkf_lock_let_go(&rig_part(&r, 5)->lock);
     pkf_event *drained = rig_event_within(&r, PKF_EVENT_DRAINED, PEER_WAIT_MS);
     NEED(drained);
     pkf_event_free(drained);

@@ -53,9 +53,9 @@ static void fill(pkf_slot *slots, int count, int first) {
         append.callback = i % 2 ? NULL : slot;
         NEED(rig_append_some(r.accum, &append, false) == PKF_OK);
     }
-    pthread_mutex_lock(&rig_part(&r, 0)->lock);
+    pkf_lock_take(&rig_part(&r, 0)->lock);
     pkf_partition_close_tail_locked(rig_part(&r, 0));
-    pthread_mutex_unlock(&rig_part(&r, 0)->lock);
+    pkf_lock_let_go(&rig_part(&r, 0)->lock);
 }
 
 // Every record of the request's batch is the record it should be; returns the index behind the last one.

@@ -79,9 +79,9 @@ static inline void append_records(rig *r, fuzz_record *records, int count) {
         append.header_count = record->header_count;
         NEED(rig_append_some(r->accum, &append, false) == PKF_OK);
     }
-    pthread_mutex_lock(&rig_part(r, 0)->lock);
+    pkf_lock_take(&rig_part(r, 0)->lock);
     pkf_partition_close_tail_locked(rig_part(r, 0));
-    pthread_mutex_unlock(&rig_part(r, 0)->lock);
+    pkf_lock_let_go(&rig_part(r, 0)->lock);
 }
 
 static inline void same_bytes(pkf_span wanted, const uint8_t *got, int64_t size) {
