@@ -7,9 +7,7 @@
 #include "pkf_topic.h"
 
 enum { FETCH_AHEAD_MAX = 2048, SUM_MIN = 512, SPARE_ROOM_MAX = (2 << 20) / sizeof(pkf_cookie) };
-
-#define ALWAYS_FITS                                                                                                    \
-    2048 // with all that belongs to a record it is still below half of the smallest slab, and any pool has one
+enum { ALWAYS_FITS = 2048 }; // with all that belongs to a record below half of the smallest slab, and any pool has one
 
 static void init_locks(pkf_accum *accum) {
     pthread_mutex_init(&accum->topics_lock, NULL);
@@ -417,11 +415,13 @@ pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) {
         return PKF_NEED_BUDGET;
     append->sticky = append->partition < 0 && pkf_topic_is_sticky(append->topic, &append->key);
     for (;;) {
-        int32_t index = append->partition >= 0 ? append->partition : pkf_topic_choose(append->topic, &append->key);
+        int32_t index = append->sticky ? pkf_topic_sticky(append->topic) : append->partition;
+        if (index < 0) index = pkf_topic_choose(append->topic, &append->key);
         pkf_partition *partition = pkf_topic_partition(append->topic, index);
         if (partition == NULL) return PKF_NEED_METADATA;
         bool moved = false;
-        if (!append->fetched) pkf_topic_fetch(append->topic, partition, index, append->key.len + append->value.len);
+        if (!append->fetched && !append->sticky) // the append before has asked for what comes next
+            pkf_topic_fetch(append->topic, partition, index, append->key.len + append->value.len);
         status = try_append(accum, partition, append, &moved);
         if (status == PKF_E_BUSY && moved) continue;
         // Also when it has to be tried again: a choice is made once per record (round robin counts them).

@@ -197,11 +197,6 @@ void pkf_topic_forget_ratio(pkf_topic *topic) {
     fit(topic);
 }
 
-pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index) {
-    if (index < 0 || index >= atomic_load_explicit(&topic->partition_count, memory_order_acquire)) return NULL;
-    return atomic_load_explicit(&topic->parts, memory_order_acquire)[index];
-}
-
 pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count) {
     pthread_mutex_lock(&topic->route_lock);
     pkf_partition **parts = atomic_load(&topic->parts);
@@ -274,11 +269,6 @@ static int32_t choose_sticky(pkf_topic *topic) {
     }
     pthread_mutex_unlock(&topic->route_lock);
     return sticky;
-}
-
-bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key) {
-    const pkf_accum_config *config = &topic->accum->config;
-    return config->partitioner == PKF_STICKY && (key->base == NULL || config->ignore_keys);
 }
 
 int32_t pkf_topic_choose(pkf_topic *topic, const pkf_span *key) {

@@ -32,7 +32,10 @@ static inline void pkf_topic_fetch(pkf_topic *topic, const pkf_partition *partit
 }
 
 // Borrowed; NULL beyond the known count.
-pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index);
+static inline pkf_partition *pkf_topic_partition(pkf_topic *topic, int32_t index) {
+    if (index < 0 || index >= atomic_load_explicit(&topic->partition_count, memory_order_acquire)) return NULL;
+    return atomic_load_explicit(&topic->parts, memory_order_acquire)[index];
+}
 
 // All partitions ever made, known at the moment or not. Any thread.
 pkf_partition **pkf_topic_made(pkf_topic *topic, int32_t *count);
@@ -67,7 +70,15 @@ int32_t pkf_topic_place(pkf_topic *topic, const pkf_span *key, size_t size);
 bool pkf_topic_has_room(pkf_topic *topic, int32_t index, uint64_t bound);
 
 // Whether a keyless record is placed by the sticky choice (and append must follow it when it moves).
-bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key);
+static inline bool pkf_topic_is_sticky(const pkf_topic *topic, const pkf_span *key) {
+    const pkf_accum_config *config = &topic->accum->config;
+    return config->partitioner == PKF_STICKY && (key->base == NULL || config->ignore_keys);
+}
+
+// The sticky choice at the moment, -1 none yet.
+static inline int32_t pkf_topic_sticky(const pkf_topic *topic) {
+    return atomic_load_explicit(&((pkf_topic *)topic)->sticky, memory_order_relaxed);
+}
 
 // The sticky partition has no open batch with room. Moves on if enough went there or it lost its leader; true if moved.
 bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from);

@@ -93,7 +93,7 @@ cdef int try_slab(pkf_accum *accum, pkf_append *append) noexcept:
     return pkf_pool_try(accum.pool, append.need, &append.slab)
 
 
-cdef int append_now(pkf_accum *accum, pkf_append *append) noexcept:
+cdef inline int append_now(pkf_accum *accum, pkf_append *append) noexcept:
     """Append, acquiring slabs as they are needed, without waiting: E_EXHAUSTED if there is none."""
     cdef int status
     append.may_grow = True
