@@ -382,7 +382,7 @@ static pkf_status append_locked(pkf_accum *accum, pkf_partition *partition, pkf_
 static pkf_status try_append(pkf_accum *accum, pkf_partition *partition, pkf_append *append, bool *moved) {
     if (append->wait_lock)
         pkf_lock_take(&partition->lock);
-    else if (!pkf_lock_try(&partition->lock))
+    else if (!pkf_lock_insist(&partition->lock))
         return PKF_E_BUSY;
     pkf_topic *topic = partition->topic;
     bool look = false;
@@ -420,7 +420,7 @@ pkf_status pkf_accum_append(pkf_accum *accum, pkf_append *append) {
         pkf_partition *partition = pkf_topic_partition(append->topic, index);
         if (partition == NULL) return PKF_NEED_METADATA;
         bool moved = false;
-        if (!append->fetched && !append->sticky) // the append before has asked for what comes next
+        if (!append->fetched && (!append->sticky || pkf_topic_is_another(append->topic)))
             pkf_topic_fetch(append->topic, partition, index, append->key.len + append->value.len);
         status = try_append(accum, partition, append, &moved);
         if (status == PKF_E_BUSY && moved) continue;

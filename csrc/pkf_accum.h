@@ -61,9 +61,9 @@ struct pkf_partition {
     _Atomic(pkf_batch *) head; // of the queue; wire also reads it without the lock, to see that there is none
     uint64_t next_order;
 
-    _Atomic uint32_t in_flight;    // requests out; written by wire
-    _Atomic uint8_t available;     // a leader is known
-    _Atomic uint8_t touched;       // on the touched stack
+    _Alignas(PKF_CACHE_LINE) _Atomic uint32_t in_flight; // requests out; written by wire
+    _Atomic uint8_t available;                           // a leader is known
+    _Atomic uint8_t touched;                             // on the touched stack
     _Atomic uint64_t queued_bytes; // closed and not done: the load that the adaptive choice weighs
     pkf_partition *touched_next;
 
@@ -182,6 +182,7 @@ struct pkf_accum {
     _Atomic(struct pkf_workers *) workers;  // written under guest_lock; NULL: none run
     const _Atomic uint32_t *forks;          // how many forks lie between the process and the first producer
     _Alignas(PKF_CACHE_LINE) pkf_owed owed; // apart: written for every record
+    _Atomic(const pkf_topic *) last_topic;  // of the last append to a sticky partition; never followed
 };
 
 // What a caller appends, and what came of it.
@@ -216,7 +217,7 @@ typedef struct pkf_append {
 
 pkf_accum *pkf_accum_new(const pkf_accum_config *config);
 void pkf_accum_ref(pkf_accum *accum);
-void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out
+void pkf_accum_unref(pkf_accum *accum); // frees at zero: no slab may be out, and see pkf_accum_end_owing()
 
 // Append one record. OK | NEED_METADATA | NEED_SLAB | NEED_BUDGET | E_BUSY | E_TOO_LARGE | E_UNSUPPORTED |
 // E_CLOSED | E_NOMEM.
@@ -245,7 +246,8 @@ static inline void pkf_accum_let_go(pkf_batch *batch, uint32_t state) {
         pkf_owed_add(&batch->accum->owed, batch);
 }
 
-// The producer is closed, or gone. Under the binding's lock.
+// The producer is closed, or gone: until then what is owed keeps batches, and they the accumulator. Under the binding's
+// lock.
 static inline void pkf_accum_end_owing(pkf_accum *accum) { pkf_owed_end(&accum->owed); }
 
 // Add `by` to the number of those who want everything to leave at once (a flush), and wake the wire thread.

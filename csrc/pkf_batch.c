@@ -106,13 +106,14 @@ pkf_status pkf_batch_unpack(const pkf_batch *batch, pkf_codec_state *codecs, uin
     return PKF_OK;
 }
 
+enum { NEAR = 8192 };     // bytes behind which small records are still in the cache that wrote them
+enum { JOIN_MIN = 8192 }; // fewer are summed again sooner than joined
+
 void pkf_batch_sum_locked(pkf_batch *batch, pkf_crc32c_fn crc32c, uint32_t before) {
-    if (batch->crc_end != before) return;
-    batch->crc = crc32c(batch->crc, batch->base + before, batch->used - before);
+    if (before - batch->crc_end > NEAR) return;
+    batch->crc = crc32c(batch->crc, batch->base + batch->crc_end, batch->used - batch->crc_end);
     batch->crc_end = batch->used;
 }
-
-enum { JOIN_MIN = 8192 }; // fewer bytes are summed again sooner than joined
 
 static uint32_t crc_from(const pkf_batch *batch, uint32_t from, pkf_crc32c_fn crc32c) {
     uint32_t end = batch->codec == PKF_NONE && batch->crc_end > JOIN_MIN ? batch->crc_end : from;

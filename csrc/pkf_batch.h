@@ -220,8 +220,9 @@ static inline uint32_t pkf_batch_leave_unseen(pkf_batch *batch) {
 // Room for one more cookie, before the record is written, so that nothing can fail afterwards. Partition lock.
 PKF_MUST_USE pkf_status pkf_batch_reserve_cookie(pkf_batch *batch);
 
-// Sum the records behind the byte `before` now, while the processor that wrote them has them: the wire thread's would
-// fetch them for that. Nothing, if there are others in front that are not summed. Partition lock, batch open.
+// Large records were written behind the byte `before`. Sum them now, and the few small ones in front of them, while the
+// processor that wrote them has them: the wire thread's would fetch them for that. Not what lies behind many small ones:
+// those the wire sums, all in one go. Partition lock, batch open.
 void pkf_batch_sum_locked(pkf_batch *batch, pkf_crc32c_fn crc32c, uint32_t before);
 
 // The records as they were before compression. *copy is what the caller must free(), NULL if they lie there so. Wire thread.

@@ -248,7 +248,7 @@ static pkf_status hold(pkf_accum *accum, pkf_bulk *bulk) {
         if (plain && headers_of(&bulk->rows, bulk->block_first + end)->count) break;
     if (bulk->wait)
         pkf_lock_take(&partition->lock);
-    else if (!pkf_lock_try(&partition->lock))
+    else if (!pkf_lock_insist(&partition->lock))
         return PKF_E_BUSY;
     bool look = false;
     bool moved = bulk->append.sticky && atomic_load(&bulk->topic->sticky) != partition->index;

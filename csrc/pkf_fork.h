@@ -5,7 +5,8 @@
 //
 //   parent  accum, wire, batches ──fork──▶ child  the same bytes: pkf_accum_forked(), futures look at it themselves
 //
-// In the child the binding must not call anything else with these objects, pkf_batch_ref() and pkf_batch_unref() excepted.
+// In the child the binding must not call anything else with these objects, pkf_batch_ref(), pkf_batch_unref() and
+// pkf_accum_let_go() excepted.
 #ifndef PKF_FORK_H
 #define PKF_FORK_H
 

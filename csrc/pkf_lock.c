@@ -3,22 +3,31 @@
 
 #include "pkf_socket.h"
 
-enum { LOOKS = 200, NAP_MIN_NS = 10000, NAP_MAX_NS = 1000000 };
+// Longer than anybody keeps it who runs: whoever appends many records takes it again at once, with a moment in between.
+enum { LOOK_NS = 20000, LOOKS = 64, NAP_NS = 50000 };
 
 static void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
-    __asm__ volatile("yield");
+    __asm__ volatile("isb");
 #endif
 }
 
+bool pkf_lock_look(pkf_lock *lock) {
+    for (int i = 0; i < LOOKS; i++) {
+        relax();
+        if (atomic_load_explicit(&lock->taken, memory_order_relaxed) == 0 && pkf_lock_try(lock)) return true;
+    }
+    return false;
+}
+
 void pkf_lock_wait(pkf_lock *lock) {
-    for (int64_t nap_ns = NAP_MIN_NS;; nap_ns = 2 * nap_ns < NAP_MAX_NS ? 2 * nap_ns : NAP_MAX_NS) {
-        for (int i = 0; i < LOOKS; i++) {
-            relax();
-            if (atomic_load_explicit(&lock->taken, memory_order_relaxed) == 0 && pkf_lock_try(lock)) return;
-        }
-        pkf_nap(nap_ns); // who has it may want this very processor
+    for (;;) {
+        int64_t until = pkf_monotonic_ns() + LOOK_NS;
+        do {
+            if (pkf_lock_look(lock)) return;
+        } while (pkf_monotonic_ns() < until);
+        pkf_nap(NAP_NS); // who has it may want this very processor
     }
 }

@@ -80,6 +80,15 @@ static inline int32_t pkf_topic_sticky(const pkf_topic *topic) {
     return atomic_load_explicit(&((pkf_topic *)topic)->sticky, memory_order_relaxed);
 }
 
+// Whether the sticky append before was to another topic: nobody has asked for lines of this one. From now on it is
+// this one. Any thread.
+static inline bool pkf_topic_is_another(pkf_topic *topic) {
+    _Atomic(const pkf_topic *) *last = &topic->accum->last_topic;
+    if (atomic_load_explicit(last, memory_order_relaxed) == topic) return false;
+    atomic_store_explicit(last, topic, memory_order_relaxed);
+    return true;
+}
+
 // The sticky partition has no open batch with room. Moves on if enough went there or it lost its leader; true if moved.
 bool pkf_topic_move_sticky(pkf_topic *topic, int32_t from);
 

@@ -202,6 +202,27 @@ static void with_the_gil_nothing_is_waited_for(void) {
     close_rig();
 }
 
+// Large rows are summed as they are written, small ones are not: whatever the order, the CRC is that of the bytes.
+static void the_crc_is_that_of_the_bytes(void) {
+    static uint8_t bytes[4000];
+    uint64_t seed = harness_seed();
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)harness_random(&seed);
+    for (int round = 0; round < 20; round++) {
+        open_rig(1, 1 << 20);
+        size_t most = harness_below(&seed, 2) ? 200 : sizeof bytes;
+        for (int i = 0; i < ROWS; i++) {
+            if (harness_below(&seed, 40) == 0) most = most == 200 ? sizeof bytes : 200;
+            value_spans[i] = (pkf_span){bytes, (size_t)harness_below(&seed, most)};
+        }
+        CHECK_INT(append_rows(rows_of(0, 300, false)), PKF_OK);
+        for (pkf_batch *batch = rig_part(&r, 0)->head; batch; batch = batch->queue_next) {
+            pkf_batch_seal(batch, 1, 2, 3, 0, pkf_crc32c_select(NULL));
+            CHECK_INT(pkf_load_be32(batch->base + 17), peer_crc32c(batch->base + 21, batch->used - 21));
+        }
+        close_rig();
+    }
+}
+
 static void many_rows_open_large_batches(void) {
     static uint8_t large[1000];
     open_rig(1, 1 << 20);
@@ -241,6 +262,7 @@ int main(void) {
     memory_is_waited_for_in_slices();
     with_the_gil_nothing_is_waited_for();
     many_rows_open_large_batches();
+    the_crc_is_that_of_the_bytes();
     keys_count_though_the_topic_becomes_known_late();
     return FINISH();
 }

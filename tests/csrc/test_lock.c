@@ -33,7 +33,7 @@ static void one_thread_at_a_time_has_it(void) {
 static void trying_does_not_wait(void) {
     CHECK(pkf_lock_try(&lock));
     CHECK(!pkf_lock_try(&lock));
-    CHECK(!pkf_lock_try(&lock)); // a try in vain leaves it as it was
+    CHECK(!pkf_lock_insist(&lock)); // a try in vain leaves it as it was
     pkf_lock_let_go(&lock);
     CHECK(pkf_lock_try(&lock));
     pkf_lock_let_go(&lock);
@@ -59,9 +59,34 @@ static void who_waits_gets_it_when_it_is_let_go(void) {
     CHECK(taken_ns >= let_go_ns);
 }
 
+static _Atomic bool ended;
+
+static void *take_it_again_and_again(void *self) {
+    (void)self;
+    while (!atomic_load(&ended)) {
+        pkf_lock_take(&lock);
+        for (int64_t until = pkf_monotonic_ns() + 10000; pkf_monotonic_ns() < until;) continue;
+        pkf_lock_let_go(&lock);
+    }
+    return NULL;
+}
+
+// As send_many() does with its partition's: it is free for a moment between two holds, and others must not miss all.
+static void who_takes_it_again_and_again_does_not_keep_others_out(void) {
+    pthread_t holder;
+    NEED(pthread_create(&holder, NULL, take_it_again_and_again, NULL) == 0);
+    for (int i = 0; i < 20; i++) {
+        pkf_lock_take(&lock);
+        pkf_lock_let_go(&lock);
+    }
+    atomic_store(&ended, true);
+    NEED(pthread_join(holder, NULL) == 0);
+}
+
 int main(void) {
     one_thread_at_a_time_has_it();
     trying_does_not_wait();
     who_waits_gets_it_when_it_is_let_go();
+    who_takes_it_again_and_again_does_not_keep_others_out();
     return FINISH();
 }

@@ -123,12 +123,22 @@ def test_beside_a_thread_that_never_rests(start_broker: StartBroker) -> None:
     assert broker.record_count("t") == 20_001
 
 
-@pytest.mark.parametrize(("how", "times"), [("close", 1000), ("unused", 1000), ("collected", 200), ("forced", 200)])
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [("close", 1000), ("unused", 1000), ("collected", 200), ("forced", 200), ("dropped", 200),
+     ("dropped, collected", 100)],
+)
 def test_many_producers_leave_nothing_behind(broker: EmbeddedBroker, how: str, times: int) -> None:
     def one() -> None:
         producer = KafkaProducer(bootstrap_servers=broker.address, linger_ms=0)
         if how == "unused":
             producer.close()
+            return
+        if how.startswith("dropped"):  # the futures go before their records do
+            for _ in range(50):
+                producer.send("t", b"x" * 1000)
+            if how == "dropped":
+                producer.close()
             return
         future = producer.send("t", b"x" * 1000, on_delivery=lambda *_: None)
         if how == "forced":
