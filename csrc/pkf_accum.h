@@ -141,9 +141,8 @@ typedef struct pkf_stripe {
 struct pkf_accum {
     _Atomic uint32_t refs;
     pkf_accum_config config;
-    pkf_crc32c_fn
-        crc32c; // for large records; NULL: better on the wire's processor, for this one has no instruction for it
-    size_t always_fits; // bytes of key and value that no limit of the configuration refuses
+    pkf_crc32c_fn crc32c; // for large records; NULL: left to the wire, the processor has no instruction for it
+    size_t always_fits;   // bytes of key and value that no limit of the configuration refuses
     pkf_pool *pool;
     pkf_wakeup wakeup;           // wakes the wire thread
     _Atomic uint32_t closed;     // no more appends

@@ -2,7 +2,6 @@
 #include "pkf_completion.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 // In a crowd those that are done are delivered in groups: each group costs the caller its turn with the interpreter.
 enum { CROWD = 4096, GROUP_NS = 1000000 };
@@ -132,8 +131,7 @@ static void await_group(const pkf_accum *accum, int64_t slice_ns) {
     if (atomic_load_explicit(&((pkf_accum *)accum)->cookies, memory_order_relaxed) < CROWD) return;
     int64_t left = accum->delivery_ns + GROUP_NS - pkf_monotonic_ns();
     if (left > slice_ns) left = slice_ns;
-    struct timespec rest = {0, (long)left};
-    if (left > 0) nanosleep(&rest, NULL);
+    if (left > 0) pkf_nap(left);
 }
 
 pkf_status pkf_accum_wait_done(pkf_accum *accum, int64_t slice_ns, pkf_batch **list) {

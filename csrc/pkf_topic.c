@@ -258,7 +258,7 @@ static int32_t choose_round_robin(pkf_topic *topic, int32_t count) {
 }
 
 static int32_t choose_sticky(pkf_topic *topic) {
-    int32_t sticky = atomic_load_explicit(&topic->sticky, memory_order_relaxed);
+    int32_t sticky = pkf_topic_sticky(topic);
     if (sticky >= 0) return sticky;
     pthread_mutex_lock(&topic->route_lock);
     sticky = atomic_load(&topic->sticky);
