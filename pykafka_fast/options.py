@@ -7,7 +7,10 @@ configurations fail where they would otherwise not do what they say.
 
 from __future__ import annotations
 
+import copy
 import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from .option import (
     INT32_MAX,
@@ -221,3 +224,33 @@ OPTIONS: dict[str, Option] = {
     for group in (_CLUSTER, _DELIVERY, _BATCHING, _COMPRESSION, _PLUGS, _CONNECTIONS, _METRICS, _NOT_YET, _OLD)
     for option in group
 }
+
+
+class Defaults(Mapping[str, Any]):
+    """Every option with the value it has unless it is given. Read-only; its copies are dicts of whoever makes them."""
+
+    def __getitem__(self, name: str) -> Any:
+        return OPTIONS[name].default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(OPTIONS)
+
+    def __len__(self) -> int:
+        return len(OPTIONS)
+
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return copy.deepcopy(self.copy(), memo)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self}

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from numbers import Real
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
@@ -31,7 +30,7 @@ from .errors import (
 from .lifecycle import Lifecycle, begin_anew, check_close_timeout
 from .log import get_logger
 from .metrics import raw_metrics
-from .options import OPTIONS
+from .options import Defaults
 from .partitioner import adapt as adapt_partitioner
 from .refusal import refusal, size_of
 from .serializer import adapt as adapt_serializer
@@ -71,7 +70,7 @@ class KafkaProducer(ProducerBase):
     """
 
     #: Every option with the value it has unless it is given (kafka-python's name).
-    DEFAULT_CONFIG: ClassVar[Mapping[str, Any]] = MappingProxyType({o.name: o.default for o in OPTIONS.values()})
+    DEFAULT_CONFIG: ClassVar[Defaults] = Defaults()
 
     def __init__(self, **configs: Unpack[ProducerOptions]) -> None:
         config = resolve(configs)

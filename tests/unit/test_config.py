@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import math
+import pickle
 import socket
 import typing
 import warnings
@@ -357,6 +359,21 @@ def test_the_documentation_lists_every_option() -> None:
     assert "| api_version | `(2, 8)`, `'2.8'`, `'auto'` or None | `None` | Below (0, 11) turns idempotence off" in page
     for line in page.splitlines()[:40]:
         assert line.replace("\\|", "").count("|") == 5
+
+
+def test_the_defaults_are_read_only_and_their_copies_are_not() -> None:
+    defaults = KafkaProducer.DEFAULT_CONFIG
+    assert list(defaults) == list(OPTIONS)
+    assert len(defaults) == len(OPTIONS)
+    copies = [copy.copy(defaults), copy.deepcopy(defaults), dict(defaults), {**defaults}, defaults | {}, {} | defaults]
+    for mine in copies:
+        assert type(mine) is dict
+        assert mine == defaults
+        mine.update(linger_ms=7)  # as kafka-python's users do
+        KafkaProducer(**mine).close()
+    assert defaults["linger_ms"] == 5
+    assert repr(defaults) == repr(dict(defaults))
+    assert pickle.loads(pickle.dumps(defaults)) == defaults
 
 
 def test_the_defaults_can_be_given() -> None:
