@@ -24,7 +24,7 @@ PATCHES = {
     "not patched": "import pykafka_fast",
 }
 PRELUDE = """
-import logging, sys, time
+import logging, os, sys, time
 import gevent
 from gevent.lock import RLock
 from pykafka_fast import KafkaProducer
@@ -33,6 +33,15 @@ from pykafka_fast.native import Lock
 
 address = sys.argv[1]
 turns = 0
+
+def fork():  # a child that ends before gevent has begun to watch it is waited for for ever
+    watched, watches = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.write(watches, b".")
+    else:
+        os.read(watched, 1)
+    return pid
 
 def take_turns():
     global turns
@@ -223,8 +232,6 @@ def test_close_by_two_greenlets(broker: EmbeddedBroker) -> None:
 def test_a_fork_while_a_greenlet_closes(broker: EmbeddedBroker) -> None:
     """In the child there is nothing to wait for."""
     run(broker, """
-        import os
-
         called, go_on = [], Lock()
         go_on.acquire()
         producer = KafkaProducer(bootstrap_servers=address)
@@ -234,7 +241,7 @@ def test_a_fork_while_a_greenlet_closes(broker: EmbeddedBroker) -> None:
             gevent.idle()
         closing.join(0.3)  # by then it waits for the thread that the callback holds up
         assert not closing.ready()
-        pid = os.fork()
+        pid = fork()
         if not pid:
             closing.join(20)
             os._exit(0 if closing.ready() else 1)
@@ -255,11 +262,9 @@ def test_without_close_everything_is_delivered(broker: EmbeddedBroker) -> None:
 
 def test_in_a_forked_child(broker: EmbeddedBroker) -> None:
     run(broker, """
-        import os
-
         producer = KafkaProducer(bootstrap_servers=address)
         producer.send("t", b"parent").get(20)
-        pid = os.fork()
+        pid = fork()
         producer.send("t", b"either").get(20)
         producer.flush(20)
         if pid:
