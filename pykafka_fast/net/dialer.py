@@ -50,7 +50,7 @@ class Dialer:
     def _dial(self, address: Address) -> socket.socket:
         sock = Socket(address.family, socket.SOCK_STREAM)
         try:
-            self._options.apply(sock)
+            self._options.apply(sock, address)
             code = sock.connect_ex(address.sockaddr)
             if code and code not in _IN_PROGRESS:
                 raise OSError(code, os.strerror(code))

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..types import SocketOption
+from .resolver import Address
 
 __all__ = ["ConnectionOptions"]
+
+# Bytes. The system lets it grow to some MB, for networks where much is under way. Here nothing is, and what lies in so
+# much has left the processor's caches before the broker reads it.
+_LOOPBACK_SEND_BUFFER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,9 @@ class ConnectionOptions:
         client_id: sent with every request.
         request_timeout_ms: a request without an answer for so long ends the connection.
         receive_message_max_bytes: a larger response ends the connection.
-        send_buffer_bytes, receive_buffer_bytes: SO_SNDBUF and SO_RCVBUF; None or -1 leaves the system's default.
+        send_buffer_bytes: SO_SNDBUF. None: 256 KiB to a broker on this machine, else as the system has it; -1: as the
+            system has it.
+        receive_buffer_bytes: SO_RCVBUF; None or -1: as the system has it.
         socket_options: further ``setsockopt`` triples, applied last.
         software_name, software_version: told to the broker (KIP-511).
     """
@@ -48,12 +55,15 @@ class ConnectionOptions:
             software_version=software_version,
         )
 
-    def apply(self, sock: socket.socket) -> None:
+    def apply(self, sock: socket.socket, address: Address) -> None:
         """Set the options on a new socket, before it connects: buffer sizes take part in TCP's hand-shake."""
+        send_buffer = self.send_buffer_bytes
+        if send_buffer is None and address.is_loopback:
+            send_buffer = _LOOPBACK_SEND_BUFFER
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, size in ((socket.SO_SNDBUF, self.send_buffer_bytes), (socket.SO_RCVBUF, self.receive_buffer_bytes)):
+        for name, size in ((socket.SO_SNDBUF, send_buffer), (socket.SO_RCVBUF, self.receive_buffer_bytes)):
             if size is not None and size >= 0:
                 sock.setsockopt(socket.SOL_SOCKET, name, size)
         for option in self.socket_options:

@@ -8,6 +8,7 @@ import encodings.idna  # noqa: F401
 import socket
 from collections import deque
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import KafkaConnectionError
@@ -33,6 +34,11 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return host_port(*self.sockaddr[:2])
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this machine's own, which no network is needed for."""
+        return ip_address(self.sockaddr[0]).is_loopback
 
 
 class Resolution(NamedTuple):

@@ -16,6 +16,7 @@ import pytest
 from pykafka_fast.errors import CorrelationIdError, IllegalStateError, KafkaConnectionError, UnsupportedVersionError
 from pykafka_fast.net.connection import ConnectionState
 from pykafka_fast.net.options import ConnectionOptions
+from pykafka_fast.net.resolver import Address
 from pykafka_fast.net.wiredump import WireDump
 from pykafka_fast.protocol.api import ApiKey
 from pykafka_fast.protocol.header import RequestHeader, encode_response
@@ -24,6 +25,7 @@ from pykafka_fast.protocol.metadata import MetadataBroker, MetadataRequest, Meta
 from tests.unit.net.peer import DEADLINE_S, MS, RANGES, Client, Listener, Peer
 
 Ends = tuple[Client, Peer]
+LOOPBACK = Address(socket.AF_INET, ("127.0.0.1", 9092), "localhost")
 
 
 def ask(client: Client, **kwargs: int) -> int:
@@ -346,10 +348,38 @@ def test_socket_options(listen: Callable[..., Listener], connect: Callable[..., 
             assert sock.getsockopt(socket.SOL_SOCKET, name) in (size, 2 * size)  # Linux doubles
 
 
+def send_buffer(address: Address, options: ConnectionOptions) -> int:
+    with socket.socket() as sock:
+        options.apply(sock, address)
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
+def test_what_is_under_way_to_a_broker_on_this_machine_is_little() -> None:
+    """Elsewhere the system decides, or the user."""
+    user = (socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+    with socket.socket() as sock:
+        systems = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
+        little = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        sock.setsockopt(*user)
+        users = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert len({systems, little, users}) == 3
+    here = [LOOPBACK, Address(socket.AF_INET, ("127.1.2.3", 9), "a"), Address(socket.AF_INET6, ("::1", 9, 0, 0), "b")]
+    there = [Address(socket.AF_INET, ("192.0.2.1", 9092), "c"), Address(socket.AF_INET6, ("fe80::1%lo", 9, 0, 1), "d")]
+    for address in here:
+        assert send_buffer(address, ConnectionOptions()) == little
+        assert send_buffer(address, ConnectionOptions(send_buffer_bytes=-1)) == systems
+        assert send_buffer(address, ConnectionOptions(socket_options=[user])) == users
+    for address in here + there:
+        assert send_buffer(address, ConnectionOptions(send_buffer_bytes=20_000)) == users
+    for address in there:
+        assert send_buffer(address, ConnectionOptions()) == systems
+
+
 def test_a_socket_option_the_system_refuses_is_named() -> None:
     options = ConnectionOptions(socket_options=[(socket.SOL_SOCKET, 9999, 1)])
     with socket.socket() as sock, pytest.raises(OSError, match="Protocol not available") as caught:
-        options.apply(sock)
+        options.apply(sock, LOOPBACK)
     assert caught.value.errno == errno.ENOPROTOOPT
     assert f"socket_options holds ({int(socket.SOL_SOCKET)}, 9999, 1)" in caught.value.strerror
 
