@@ -12,7 +12,7 @@ from statistics import median
 
 from confluent_kafka import KafkaException
 
-from benchmarks.compare import distance, java, replay
+from benchmarks.compare import distance, java, memory, replay
 from benchmarks.compare.broker import Broker
 from benchmarks.compare.clients.client import TIMEOUT, DeliveryFailed
 from benchmarks.compare.job import Figures, Job
@@ -83,6 +83,8 @@ def run_entry(scenario: Scenario, entry: Entry, broker: Broker, quick: bool) -> 
     try:
         with broker.topics(load, idle) as topic:
             job = make_job(scenario, entry, broker, topic, load, quick, idle)
+            if broker.kind.startswith("kafka") and not quick:
+                memory.touch_free()
             apart = distance.core_to_core_ns()
             figures = PROGRAMS[job.client](job, broker) if job.client in PROGRAMS else run_children(job)
             stored = broker.stored(load, topic)
