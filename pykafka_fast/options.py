@@ -147,7 +147,7 @@ _CONNECTIONS = (
     Option("receive_message_max_bytes", integer(1024), 100000000, "A larger frame from a broker closes the connection.",
            "bytes"),
     Option("send_buffer_bytes", integer(-1, nullable=True), None,
-           "SO_SNDBUF; None: 262144 to a broker on this machine, else the system's; -1: the system's.", "bytes"),
+           "SO_SNDBUF; None: 262144 to a loopback address, else the system's; -1: the system's.", "bytes"),
     Option("receive_buffer_bytes", integer(-1, nullable=True), None, "SO_RCVBUF; None or -1 leaves it to the system.",
            "bytes"),
     Option("socket_options", socket_options(), [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],

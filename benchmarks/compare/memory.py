@@ -9,7 +9,7 @@ import mmap
 import subprocess
 import sys
 
-MOST = 5 << 30  # bytes; what a run writes at its fastest, and half as much again
+MOST = 5 << 30  # bytes; a run writes 2 GB at its fastest, but not all that is touched becomes its page cache
 
 
 def touch_free() -> None:

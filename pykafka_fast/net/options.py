@@ -26,8 +26,8 @@ class ConnectionOptions:
         client_id: sent with every request.
         request_timeout_ms: a request without an answer for so long ends the connection.
         receive_message_max_bytes: a larger response ends the connection.
-        send_buffer_bytes: SO_SNDBUF. None: 256 KiB to a broker on this machine, else as the system has it; -1: as the
-            system has it.
+        send_buffer_bytes: SO_SNDBUF. None: 256 KiB to a loopback address, else as the system has it; -1: as the system
+            has it.
         receive_buffer_bytes: SO_RCVBUF; None or -1: as the system has it.
         socket_options: further ``setsockopt`` triples, applied last.
         software_name, software_version: told to the broker (KIP-511).

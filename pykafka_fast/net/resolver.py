@@ -37,7 +37,7 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is this machine's own, which no network is needed for."""
+        """Whether it is of the loopback device; this machine may have other addresses."""
         return ip_address(self.sockaddr[0]).is_loopback
 
 

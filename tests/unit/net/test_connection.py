@@ -354,7 +354,7 @@ def send_buffer(address: Address, options: ConnectionOptions) -> int:
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
 
-def test_what_is_under_way_to_a_broker_on_this_machine_is_little() -> None:
+def test_what_is_under_way_to_a_loopback_address_is_little() -> None:
     """Elsewhere the system decides, or the user."""
     user = (socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
     with socket.socket() as sock:
