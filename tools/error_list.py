@@ -53,9 +53,9 @@ CLIENT_ROWS: dict[ClientCode, tuple[str, str]] = {
         FUTURE,
         "Where the text says that the leader cannot be reached although `bootstrap_servers` can: brokers are connected "
         "to at the addresses they advertise, so set the brokers' `advertised.listeners` to what this machine can "
-        "resolve and reach. That it throttles this client: send less, or raise the quota of the cluster "
-        "(`producer_byte_rate`, `request_percentage`). That a request waits for an answer: look at the broker, and "
-        "with acks=all at its followers",
+        "resolve and reach. Where it says that the leader throttles this client: send less, or raise the quota of the "
+        "cluster (`producer_byte_rate`, `request_percentage`). Where it says that a request waits for an answer: look "
+        "at the broker, and with acks=all at its followers",
     ),
     ClientCode.METADATA_TIMEOUT: (
         f"{FUTURE}; `partitions_for()` and `send_many()` raise it",
@@ -63,7 +63,10 @@ CLIENT_ROWS: dict[ClientCode, tuple[str, str]] = {
         "(`auto.create.topics.enable`; `allow_auto_create_topics` here is True unless you change it). Where it names a "
         "partition: the topic has fewer",
     ),
-    ClientCode.BUFFER_EXHAUSTED: (f"{FUTURE}; `send_many()` raises it", ""),
+    ClientCode.BUFFER_EXHAUSTED: (
+        f"{FUTURE}; `send_many()` raises it",
+        "Where the text says that callbacks wait to be run: do less in callbacks",
+    ),
     ClientCode.RECORD_TOO_LARGE: (
         f"{FUTURE}; `send_many()` raises it",
         "Raise them, and the topic's `max.message.bytes`",

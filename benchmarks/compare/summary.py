@@ -72,7 +72,7 @@ def thousands(entry: EntryResult | None) -> str:
 
 def times(entry: EntryResult | None, other: EntryResult | None, metric: str) -> str:
     value, unit = (each.median(metric) if each else None for each in (entry, other))
-    return "-" if value is None or not unit else format(value / unit, ".2f")
+    return "-" if value is None or not unit else format(value / unit, ".3g")
 
 
 def quantiles(entry: EntryResult) -> str:

@@ -219,4 +219,4 @@ def test_the_summary_shows_a_peers_cheapest_call() -> None:
               "confluent, callbacks, positional call": 1.6e6}  # fmt: skip
     scenario = ScenarioResult("throughput-100", "", "", "rate", [entry(*item) for item in labels.items()])
     (line,) = summary.throughput([Comparison("", "", {}, "mock", 1, False, [scenario])])[2:]
-    assert "| 4,000 | 1,600 | 2.50 |" in line
+    assert "| 4,000 | 1,600 | 2.5 |" in line

@@ -81,7 +81,7 @@ REPLICATED = Scenario(
         PLAIN,
         CALLBACKS,
         POSITIONAL,
-        Entry(JAVA.label, "java", JAVA.options, {"java_rate": 120_000.0}, brokers=JAVA.brokers),
+        Entry(JAVA.label, "java", JAVA.options, {"java_rate": 450_000.0}, brokers=JAVA.brokers),
     ),
     targets=(
         against(OURS_SAME, "rate", PLAIN, "kafka3", least=1.5),
