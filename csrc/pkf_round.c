@@ -86,8 +86,10 @@ static void set_leader(pkf_wire *wire, pkf_partition *partition, int32_t node_id
 
 static void set_leaders(pkf_wire *wire, pkf_command *command) {
     pkf_partition **parts = atomic_load(&command->topic->parts);
-    bool recreated = memcmp(command->topic->id, command->id, sizeof command->id) != 0;
-    memcpy(command->topic->id, command->id, sizeof command->id);
+    static const uint8_t unknown[sizeof command->id];
+    bool told = memcmp(command->id, unknown, sizeof unknown) != 0; // else it may be the same one again
+    bool recreated = told && memcmp(command->topic->id, command->id, sizeof command->id) != 0;
+    if (told) memcpy(command->topic->id, command->id, sizeof command->id);
     pkf_wire_explain(&command->topic->trouble, NULL);
     for (int32_t i = 0; i < command->count; i++) {
         if (recreated) parts[i]->forgotten_ns = wire->now;

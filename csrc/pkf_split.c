@@ -174,8 +174,12 @@ static void end_as_fork(pkf_wire *wire, pkf_batch *old, pieces *made) {
     pkf_pool_release(wire->accum->pool, old->slab);
     old->slab = NULL;
     pkf_accum_complete(wire->accum, old, 0, NULL, false);
-    if (pkf_batch_state(old) & PKF_UNSEEN) // now nobody marks it any more, but the pieces
-        for (int32_t i = 0; i < made->count; i++) (void)pkf_batch_leave_unseen(made->items[i].batch);
+    uint32_t state = pkf_batch_state(old); // now nobody marks it any more, but the pieces
+    for (int32_t i = 0; i < made->count; i++) {
+        // Its listeners come to the pieces by way of the delivery thread; who waits for a record waits for them too.
+        atomic_fetch_or(&made->items[i].batch->state, state & PKF_WANTED);
+        if (state & PKF_UNSEEN) (void)pkf_batch_leave_unseen(made->items[i].batch);
+    }
     pkf_batch_unref(old); // the owner's
 }
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -150,14 +149,14 @@ def _take_all(producer: Producer, rows: Rows) -> RangeFuture:
     accumulator = producer._lifecycle.accumulator
     headers = None if rows.headers is None and rows.header_lists is None else HeaderLists(
         rows.header_lists, rows.headers)
-    bulk = Bulk(accumulator, accumulator.topic(rows.topic), rows.values, rows.keys, headers, rows.partition,
+    bulk = Bulk(accumulator, accumulator.known_topic(rows.topic), rows.values, rows.keys, headers, rows.partition,
                 time.time_ns() // 1_000_000, rows.timestamps,
                 producer._max_block_s if producer._lifecycle.may_wait() else 0.0)
     try:
         try:
             _check(producer, rows, bulk)
             if len(rows.values) > 0:
-                producer._wait_for_partition(rows.topic, None, time.monotonic() + producer._max_block_s)
+                bulk.into(producer._wait_for_partition(rows.topic, None, time.monotonic() + producer._max_block_s))
             while (status := bulk.append()) != 0:
                 if status != NEED_METADATA:
                     raise producer._refusal(status, rows.topic)
@@ -212,10 +211,6 @@ def _one_by_one(producer: Producer, rows: Rows) -> RangeFuture:
 
 def _blame(producer: Producer, error: BaseException, topic: str, taken: RangeFuture) -> None:
     """Add what is to be known of the row it is about and of those before."""
-    if error is producer._lifecycle.fatal:  # it is raised again and again
-        error = copy.copy(error)
-        _blame(producer, error, topic, taken)
-        raise error
     if isinstance(error, (KafkaError, KeyboardInterrupt)):
         producer._lifecycle.count_send_error(topic)
     count = len(taken)

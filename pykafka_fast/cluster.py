@@ -306,6 +306,7 @@ class ClusterSnapshot:
         return self.replace(
             brokers=brokers,
             map_topic=lambda topic: topic.with_leaders(by_topic[topic.name]) if topic.name in by_topic else topic,
+            is_bootstrap=self.is_bootstrap,
         )
 
 

@@ -128,6 +128,8 @@ def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
                                       "; print(pykafka_fast.config.describe()) shows all there are")
     old = {name for name, value in configs.items() if value is None and OPTIONS[name].replaced_by}  # not given, then
     given = _replaced({name: OPTIONS[name].resolve(value) for name, value in configs.items() if name not in old})
+    if given.keys() >= set(_SUPPORTED):  # a copy of DEFAULT_CONFIG, in which only what was changed is meant
+        given = {name: value for name, value in given.items() if value != OPTIONS[name].default}
     values = {name: _copied(OPTIONS[name].default) for name in _SUPPORTED}
     values.update((name, value) for name, value in given.items() if name in values)
     if values["partitioner"] is None:

@@ -114,6 +114,8 @@ class ProducerIdentity:
         if response.error_code in _AUTHORIZATION_CODES:
             self._not_before_ns = now_ns + self._backoff_ns(self._failures)
             self._failures += 1
+            if self._gaps:  # their partitions send nothing, so nobody else would ask again
+                self.need(now_ns)
             return Verdict.REFUSED
         return Verdict.FATAL
 

@@ -142,7 +142,7 @@ def duration(low: int = 0, high: int = FOREVER_MS, *, fraction: bool = False, of
         wanted += f", or {off} to turn it off"
 
     def convert(value: Any) -> int | float:
-        if isinstance(value, float) and not math.isnan(value):
+        if isinstance(value, float) and value > -math.inf:  # not so is NaN
             number: int | float = high if value == math.inf else value
             whole = number == math.floor(number)
             if not whole and not fraction:

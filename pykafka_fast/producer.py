@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from ._core.future import RecordFuture, failed_future, metadata_without_offset
-from ._core.producer_base import NEED_METADATA, ProducerBase
+from ._core.producer_base import CLOSED, NEED_METADATA, ProducerBase
 from .bulk import rows_of, send_rows
 from .config import resolve
 from .errors import (
@@ -264,12 +264,13 @@ class KafkaProducer(ProducerBase):
                 handle, value, key, headers, partition, record.timestamp, on_delivery, notify, deadline)
             if isinstance(outcome, RecordFuture):
                 return outcome
-            if outcome == NEED_METADATA:  # forgotten since step 1
-                self._lifecycle.wait_for_topic(record.topic, partition, deadline, self._check_usable)
-                continue
-            raise self._refusal(outcome, record.topic, size_of(key) + size_of(value))
+            if outcome != NEED_METADATA:
+                raise self._refusal(outcome, record.topic, size_of(key) + size_of(value))
+            self._lifecycle.wait_for_topic(record.topic, partition, deadline, self._check_usable)  # forgotten meanwhile
 
     def _refusal(self, outcome: int, topic: str, size: int | None = None) -> KafkaError | MemoryError:
+        if outcome == CLOSED:
+            self._check_usable()  # by close(), or by what nothing can be sent after
         return refusal(outcome, topic, size, self.config, self._lifecycle.accumulator)
 
     def _refuse(self, record: ProducerRecord, partition: int | None, on_delivery: Callable[..., object] | None,

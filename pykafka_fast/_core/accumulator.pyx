@@ -148,14 +148,15 @@ cdef class Accumulator:
         try:
             return self.wait_live(timeout)
         finally:
-            pkf_accum_force(self.c, -1)
+            if not pkf_accum_forked(self.c):
+                pkf_accum_force(self.c, -1)
 
     def wait_live(self, timeout):
         """Wait for all that is not done at this moment, callbacks included; False when the time (seconds) ran out."""
         cdef size_t count = 0, i
+        cdef double deadline = deadline_after(timeout)
         cdef pkf_batch **live = live_batches(self.c, &count)
         cdef uint64_t pushed = pkf_accum_pushed(self.c)  # after the look at what is live: see pkf_accum_complete()
-        cdef double deadline = deadline_after(timeout)
         delivered = <uint64_t> PyThread_get_thread_ident() != self.c.delivery_thread
         done = True
         try:

@@ -15,7 +15,7 @@ class Bulk:
     def __init__(
         self,
         accumulator: Accumulator,
-        topic: Topic,
+        topic: Topic | None,
         values: Column,
         keys: Column | None,
         headers: HeaderLists | None,
@@ -25,7 +25,9 @@ class Bulk:
         patience: float,
     ) -> None:
         """keys: Column or None; headers: HeaderLists or None; partition: int, Numbers or None; timestamps: Numbers or
-        None, which means now_ms. patience: seconds that one wait for memory may take."""
+        None, which means now_ms. patience: seconds that one wait for memory may take. topic: None until into()."""
+    def into(self, topic: Topic) -> None:
+        """Where the rows go. Before any is taken."""
     def end(self) -> None:
         """Nothing more is taken: give back memory and place in the queue, close the caller's buffers."""
     def check(self) -> tuple[int, int, str] | None:

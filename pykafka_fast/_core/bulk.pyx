@@ -57,15 +57,15 @@ cdef class Bulk:
     cdef Py_ssize_t next  # first row of the next piece
     cdef int64_t bytes    # of all keys and values, once they were checked
     cdef bint loaded      # rows of the piece are being taken
+    cdef int64_t patience_ns
 
-    def __init__(self, Accumulator accumulator not None, Topic topic not None, Column values not None, keys, headers,
+    def __init__(self, Accumulator accumulator not None, Topic topic, Column values not None, keys, headers,
                  partition, int64_t now_ms, timestamps, double patience):
         """keys: Column or None; headers: HeaderLists or None; partition: int, Numbers or None; timestamps: Numbers or
-        None, which means now_ms. patience: seconds that one wait for memory may take."""
+        None, which means now_ms. patience: seconds that one wait for memory may take. topic: None until into()."""
         cdef Py_ssize_t count = len(values)
         self.accum = accumulator.c
         pkf_accum_ref(self.accum)
-        self.topic = topic
         self.values = values
         self.keys = Column("key", count) if keys is None else keys
         self.headers = headers
@@ -85,7 +85,10 @@ cdef class Bulk:
         self.c = <pkf_bulk *> malloc(sizeof(pkf_bulk))
         if self.c == NULL:
             raise MemoryError
-        pkf_bulk_init(self.c, topic.c, &self.future.c, <int64_t> (min(patience, 1e9) * 1e9))
+        self.patience_ns = <int64_t> (min(patience, 1e9) * 1e9)
+        pkf_bulk_init(self.c, NULL, &self.future.c, self.patience_ns)
+        if topic is not None:
+            self.into(topic)
 
     def __dealloc__(self):
         if self.c != NULL:
@@ -95,6 +98,11 @@ cdef class Bulk:
         free(self.partitions)
         if self.accum != NULL:
             pkf_accum_unref(self.accum)
+
+    def into(self, Topic topic not None):
+        """Where the rows go. Before any is taken."""
+        self.topic = topic
+        pkf_bulk_init(self.c, topic.c, &self.future.c, self.patience_ns)
 
     def end(self):
         """Nothing more is taken: give back memory and place in the queue, close the caller's buffers."""

@@ -412,11 +412,11 @@ cdef object run_one(Listener listener):
     if listener.kind == LOOP:
         wake_loop(listener.f, [listener.args])
         return None
-    failure = listener.failure()
-    if (listener.kind == CALLBACK and failure is not None) or (listener.kind == ERRBACK and failure is None):
-        return None
-    outcome = listener.metadata() if failure is None else failure
-    try:
+    try:  # around all of it: somebody may have thrown an exception at this thread, or memory is short
+        failure = listener.failure()
+        if (listener.kind == CALLBACK and failure is not None) or (listener.kind == ERRBACK and failure is None):
+            return None
+        outcome = listener.metadata() if failure is None else failure
         listener.f(*listener.args, outcome, **listener.kwargs)
     except BaseException:
         complain()

@@ -353,6 +353,9 @@ class BrokerConnection:
         if response is None:
             self._ask_api_versions()
             return
+        if len(self._frames):
+            self._fail("bytes that nobody asked for", during="ApiVersions")
+            return
         self._note_throttle(ApiKey.API_VERSIONS, self._handshake.version, response)
         self.api_versions = response.api_versions
         self.state = ConnectionState.READY

@@ -210,6 +210,37 @@ static void an_old_broker_shows_nothing(void) {
     end(peer, slots);
 }
 
+static void tell_id(int id, int32_t leader) {
+    pkf_command *command = pkf_command_new(PKF_COMMAND_LEADERS);
+    NEED(command && (command->leaders = calloc(1, sizeof(int32_t))) && (command->epochs = calloc(1, sizeof(int32_t))));
+    command->topic = r.topic;
+    command->count = 1;
+    command->leaders[0] = leader;
+    memset(command->id, id, sizeof command->id);
+    pkf_wire_command(r.wire, command);
+    rig_step(&r);
+}
+
+// Metadata without the topic, by a broker that lags behind the others, makes it no other topic: the last one is recognized.
+static void the_same_topic_is_told_of_again(void) {
+    pkf_slot slots[LOST];
+    int peer = lose(slots, PKF_COMMAND_REQUEUE);
+    refuse(peer, slots, 0);
+    receive(peer, 0, 2);
+    answer(peer, 3);
+    requeue(&slots[1], false, true);
+    tell_id(0, -1);
+    CHECK(!rig_is_done(&slots[0]));
+    tell_id(r.topic->name[0], 0);
+    CHECK(!rig_is_done(&slots[0]));
+    receive(peer, 0, 2);
+    answer(peer, 0);
+    receive(peer, 0, 3);
+    answer(peer, 0);
+    for (int i = 0; i < LOST; i++) CHECK(rig_is_done(&slots[i]) && slots[i].batch->code == 0);
+    end(peer, slots);
+}
+
 // The topic is deleted and created again, and the new one takes any sequence.
 static void another_topic_shows_nothing(void) {
     pkf_slot slots[LOST];
@@ -218,13 +249,7 @@ static void another_topic_shows_nothing(void) {
     receive(peer, 0, 2);
     answer(peer, 3);
     requeue(&slots[1], false, true);
-    pkf_command *command = pkf_command_new(PKF_COMMAND_LEADERS);
-    NEED(command && (command->leaders = calloc(1, sizeof(int32_t))) && (command->epochs = calloc(1, sizeof(int32_t))));
-    command->topic = r.topic;
-    command->count = 1;
-    memset(command->id, 'n', sizeof command->id);
-    pkf_wire_command(r.wire, command);
-    rig_step(&r);
+    tell_id('n', 0);
     CHECK(rig_is_done(&slots[0]) && slots[0].batch->code == 45 && slots[0].batch->in_doubt);
     receive(peer, 0, 2);
     answer(peer, 0);
@@ -245,6 +270,7 @@ int main(void) {
     what_was_too_large_is_not_written();
     behind_what_was_not_written_nobody_is_asked();
     an_old_broker_shows_nothing();
+    the_same_topic_is_told_of_again();
     another_topic_shows_nothing();
     return FINISH();
 }

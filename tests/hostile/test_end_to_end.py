@@ -158,6 +158,26 @@ def test_the_error_names_peer_api_and_offset(
     assert producer.send("t", b"afterwards", partition=0).get(WAIT_S).partition == 0
 
 
+@pytest.mark.parametrize("handshake", [1, 2], ids=["control", "records"])
+def test_bytes_behind_a_handshake_end_that_connection_only(
+    handshake: int, start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = start_broker()
+    seen = 0
+
+    def twice(_: int, answer: bytes) -> bytes:
+        nonlocal seen
+        seen += 1
+        return answer + answer if seen == handshake else answer
+
+    broker.reply_bytes("ApiVersions", twice, times=None)
+    producer = make(broker, **FAST)
+    assert producer.send("t", b"first", partition=0).get(WAIT_S).offset == 0
+    assert producer.send("t", b"second", partition=0).get(WAIT_S).offset == 1
+    assert seen > 2  # the one that ended was made anew
+    assert "bytes that nobody asked for" in caplog.text
+
+
 def test_metadata_that_contradicts_itself_is_asked_for_elsewhere(
     start_broker: StartBroker, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

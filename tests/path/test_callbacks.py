@@ -13,7 +13,7 @@ import pytest
 from pykafka_fast import KafkaProducer
 from pykafka_fast.errors import BufferExhaustedError, InvalidRecordError, KafkaTimeoutError, MessageSizeTooLargeError
 from pykafka_fast.testing import EmbeddedBroker
-from tests.path.conftest import Make
+from tests.path.conftest import Make, StartBroker
 from tools.brokers.processes import wait_for
 
 
@@ -127,6 +127,34 @@ def test_get_returns_after_them(broker: EmbeddedBroker, make: Make) -> None:
         future.add_callback(lambda metadata, ran=ran: ran.append(2))
         future.get(timeout=10)
         assert ran == [1, 2]
+
+
+@pytest.mark.parametrize("limit", [1_000_000, 2_000], ids=["whole", "split"])
+@pytest.mark.parametrize("many", [False, True])
+def test_get_waits_for_its_own_also_after_a_split(
+    many: bool, limit: int, start_broker: StartBroker, make: Make
+) -> None:
+    broker = start_broker(topics={"t": 1, "u": 1}, max_message_bytes=limit)
+    producer = make(broker, linger_ms=60_000)
+    entered, gate = threading.Event(), threading.Event()
+    producer.send("u", b"slow", on_delivery=lambda *_: (entered.set(), gate.wait(30)))
+    flushing = threading.Thread(target=producer.flush)
+    flushing.start()
+    assert entered.wait(30)  # from now on the delivery thread is busy
+    told: list[object] = []
+    if many:
+        future: Any = producer.send_many("t", [bytes(100)] * 100)
+    else:
+        future = [producer.send("t", bytes(100)) for _ in range(100)][-1]
+    future.add_callback(told.append)
+    wait_for(lambda: broker.record_count("t") == 100 and future.is_done, "the broker", 30)
+    with pytest.raises(KafkaTimeoutError):
+        future.get(0.2)
+    assert not told
+    gate.set()
+    future.get(30)
+    assert len(told) == 1
+    flushing.join(30)
 
 
 def test_send_in_one(broker: EmbeddedBroker, make: Make) -> None:

@@ -53,12 +53,17 @@ def test_a_partition_that_is_only_just_there(start_broker: StartBroker, make: Ma
     assert producer.send("t", b"v", partition=2).get(TIMEOUT_S).partition == 2
 
 
-def test_names_that_never_were_leave_nothing(start_broker: StartBroker, make: Make) -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_names_that_never_were_leave_nothing(many: bool, start_broker: StartBroker, make: Make) -> None:
     """Whoever sends may make them up without end."""
     producer = make(start_broker(topics={"t": 1}), max_block_ms=0, allow_auto_create_topics=False)
     wait_for(lambda: not producer.send("t", b"v").failed(), "metadata", TIMEOUT_S)  # nothing waits with max_block_ms=0
     for n in range(1000):
-        assert isinstance(producer.send(f"none-{n}", b"v").exception, KafkaTimeoutError)
+        if many:
+            with pytest.raises(KafkaTimeoutError):
+                producer.send_many(f"none-{n}", [b"v"])
+        else:
+            assert isinstance(producer.send(f"none-{n}", b"v").exception, KafkaTimeoutError)
     assert producer._lifecycle.accumulator.topics() == ["t"]
     metrics = producer.metrics()
     assert [group for group in metrics if "none" in group] == []

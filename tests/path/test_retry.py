@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from pykafka_fast.errors import (
 )
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make, StartBroker
+from tools.brokers.processes import wait_for
 
 TIMEOUT_S = 10.0
 
@@ -251,6 +254,32 @@ class TestProducerId:
         told = outcomes(send(producer, range(4)))  # while the last of those is being told, one may still share its fate
         assert {type(error) for error in told} <= {type(None), ClusterAuthorizationFailedError}
         assert outcomes(send(producer, range(4))) == [None] * 4
+
+    def test_refused_while_others_wait_for_memory(self, broker: EmbeddedBroker, make: Make) -> None:
+        """They are told why nothing can be sent, not that somebody closed the producer."""
+        producer = make(broker, buffer_memory=65_536, linger_ms=0, max_block_ms=20_000)
+        producer.send("t", b"v", partition=0).get(TIMEOUT_S)
+        broker.hold("Produce")
+        raised: list[BaseException] = []
+
+        def fill(fill_up: Callable[[], object]) -> None:
+            try:
+                while True:
+                    fill_up()
+            except BaseException as error:
+                raised.append(error)
+
+        one = threading.Thread(target=fill, args=[lambda: producer.send("t", bytes(3000), partition=0)])
+        many = threading.Thread(target=fill, args=[lambda: producer.send_many("t", [bytes(3000)] * 100, partition=0)])
+        for thread in (one, many):
+            thread.start()
+        wait_for(lambda: producer.metrics()["producer-metrics"]["waiting-threads"] == 2, "both to wait", TIMEOUT_S)
+        broker.fail("Produce", 31, times=None)
+        broker.release()
+        broker.cut()
+        for thread in (one, many):
+            thread.join(TIMEOUT_S)
+        assert [type(error) for error in raised] == [ClusterAuthorizationFailedError] * 2
 
     def test_never_given(self, broker: EmbeddedBroker, make: Make, caplog: pytest.LogCaptureFixture) -> None:
         broker.fail("InitProducerId", 15, times=None)

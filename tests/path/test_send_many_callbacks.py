@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pykafka_fast.errors import KafkaTimeoutError
+from pykafka_fast.errors import InvalidRecordError, KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make
 from tests.path.test_send_many import KEYS, VALUES
@@ -141,4 +141,29 @@ def test_callbacks_go_on_when_somebody_would_end_their_thread(
         producer.send("t", b"x", on_delivery=[].append if i % 2 else lambda *_: None).get(TIMEOUT_S)
         producer.send("t", b"x", on_delivery=lambda *_: None).get(TIMEOUT_S)
     producer.send("t", b"x", on_delivery=lambda *_: called.append(1)).get(TIMEOUT_S)
+    assert called == [1]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_so_do_those_of_futures(
+    many: bool, broker: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they are called with is made in Python, where the exception arrives, too."""
+    monkeypatch.setattr("sys.unraisablehook", lambda told: None)
+    producer = make(broker, linger_ms=0)
+    idents: list[int] = []
+    producer.send("t", b"x", on_delivery=lambda *_: idents.append(threading.get_ident())).get(TIMEOUT_S)
+    producer.flush(TIMEOUT_S)
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(idents[0]), ctypes.py_object(SystemExit)) == 1
+    if many:
+        producer.send_many("t", [b"a", b"b"], on_delivery=lambda *_: None).get(TIMEOUT_S)
+    else:
+        broker.fail("Produce", 87)
+        future = producer.send("t", b"a")
+        future.add_errback(lambda *_: None)
+        with pytest.raises(InvalidRecordError):
+            future.get(TIMEOUT_S)
+    called: list[int] = []
+    producer.send("t", b"x", on_delivery=lambda *_: called.append(1)).get(TIMEOUT_S)
+    producer.flush(TIMEOUT_S)
     assert called == [1]

@@ -144,6 +144,11 @@ def test_partitions_with_holes_are_a_protocol_error(indexes: tuple[int, ...]) ->
 class TestLeaderUpdates:
     before = snapshot(topic("t", [1, 2], [5, 5]), topic("other", [1]))
 
+    def test_of_a_snapshot_from_bootstrap_servers_it_stays_one(self) -> None:
+        before = ClusterSnapshot({-1: Broker(-1, "a", 1)}, {"t": topic("t", [1], [5])}, is_bootstrap=True)
+        assert before.with_leaders([LeaderUpdate("t", 0, 1, 6)], [Broker(1, "b", 1)]).is_bootstrap
+        assert not self.before.with_leaders([LeaderUpdate("t", 1, 1, 6)], []).is_bootstrap
+
     def test_a_newer_leader_replaces_the_known_one(self) -> None:
         after = self.before.with_leaders([LeaderUpdate("t", 1, 1, 6)], [])
         assert after.leader_for_partition(("t", 1)) == 1

@@ -122,7 +122,8 @@ def test_every_unknown_name_is_named() -> None:
 
 @pytest.mark.parametrize(("name", "value", "right"), [
     ("linger_ms", "5", "a number of milliseconds"), ("linger_ms", True, "not bool"), ("linger_ms", -1, "at least 0"),
-    ("linger_ms", math.nan, "number of milliseconds"), ("linger_ms", None, "not None"),
+    ("linger_ms", math.nan, "number of milliseconds"), ("linger_ms", -math.inf, "number of milliseconds"),
+    ("linger_ms", None, "not None"),
     ("request_timeout_ms", 1.5, "whole number"), ("batch_size", "1", "int"), ("batch_size", -1, "from 0"),
     ("batch_size", 16384.0, "int"), ("batch_size", 2**31, "2147483647"), ("batch_size", True, "not bool"),
     ("retries", -1, "from 0"), ("retries", math.nan, "int"), ("acks", 2, "'all'"), ("acks", "2", "'all'"),
@@ -374,6 +375,15 @@ def test_the_defaults_are_read_only_and_their_copies_are_not() -> None:
     assert defaults["linger_ms"] == 5
     assert repr(defaults) == repr(dict(defaults))
     assert pickle.loads(pickle.dumps(defaults)) == defaults
+
+
+@pytest.mark.parametrize("change", [
+    {"batch_size": 500_000}, {"max_request_size": 100_000}, {"buffer_memory": 100_000}, {"request_timeout_ms": 150_000},
+    {"acks": 1}, {"retries": 0}, {"max_in_flight_requests_per_connection": 10}, {"acks": 0, "compression_type": "gzip"},
+])  # fmt: skip
+def test_a_changed_copy_of_the_defaults_means_what_was_changed(change: dict[str, Any]) -> None:
+    copied, alone = resolve({**KafkaProducer.DEFAULT_CONFIG, **change}), resolve(change)
+    assert copied == dataclasses.replace(alone, client_id=copied.client_id)
 
 
 def test_the_defaults_can_be_given() -> None:

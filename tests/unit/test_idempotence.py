@@ -91,6 +91,19 @@ def test_a_refusal_can_be_asked_again_but_not_in_a_tight_loop() -> None:
     assert identity.on_response(InitProducerIdResponse(0, 8, 0), T0) is Verdict.KNOWN
 
 
+def test_a_refused_one_is_asked_for_again_while_partitions_wait_for_it() -> None:
+    """They cannot ask: they send nothing until they may start anew."""
+    identity = known(32767)
+    identity.add_gap("a", 0)
+    assert not identity.bump(T0)
+    identity.on_sent()
+    assert identity.on_response(InitProducerIdResponse(31), T0) is Verdict.REFUSED
+    assert identity.next_request_ns() == T0 + 100 * MS
+    identity.on_sent()
+    assert identity.on_response(InitProducerIdResponse(0, 9, 0), T0) is Verdict.KNOWN
+    assert identity.take_gaps() == [("a", 0)]
+
+
 def test_other_answers_are_final() -> None:
     identity = make()
     identity.need(T0)
