@@ -11,6 +11,7 @@ from .producer import KafkaProducer
 from .serializer import (
     BooleanSerializer,
     BytesSerializer,
+    DefaultSerializer,
     DoubleSerializer,
     FloatSerializer,
     IntegerSerializer,
@@ -27,6 +28,7 @@ from .version import __version__ as __version__
 __all__ = [
     "BooleanSerializer",
     "BytesSerializer",
+    "DefaultSerializer",
     "DoubleSerializer",
     "FloatSerializer",
     "Headers",

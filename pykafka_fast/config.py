@@ -127,7 +127,8 @@ def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
         raise UnrecognizedConfigError("Unrecognized configs: " + "; ".join(map(_near_misses, unknown)) +
                                       "; print(pykafka_fast.config.describe()) shows all there are")
     old = {name for name, value in configs.items() if value is None and OPTIONS[name].replaced_by}  # not given, then
-    given = _replaced({name: OPTIONS[name].resolve(value) for name, value in configs.items() if name not in old})
+    idle = _unused(configs)
+    given = _replaced({name: OPTIONS[name].resolve(value) for name, value in configs.items() if name not in old | idle})
     if given.keys() >= set(_SUPPORTED):  # a copy of DEFAULT_CONFIG, in which only what was changed is meant
         given = {name: value for name, value in given.items() if value != OPTIONS[name].default}
     values = {name: _copied(OPTIONS[name].default) for name in _SUPPORTED}
@@ -142,6 +143,17 @@ def resolve(configs: Mapping[str, Any]) -> ProducerConfig:
     values["compression_threads"] = compression.threads(values["compression_threads"], usual, by_topic)
     return ProducerConfig(**values, addresses=parse_bootstrap(values["bootstrap_servers"]), explicit=frozenset(given),
                           codec=usual, topic_codecs=by_topic)
+
+
+def _unused(configs: Mapping[str, Any]) -> set[str]:
+    """What only TLS and SASL would use, where the user has written that there are none; Java goes on, too."""
+    if str(configs.get("security_protocol")).upper() != "PLAINTEXT":
+        return set()
+    unused = {name for name, value in configs.items()
+              if name.startswith(("ssl_", "sasl_")) and value != OPTIONS[name].default}
+    if unused:
+        logger.warning("%s: not used with security_protocol='PLAINTEXT'", ", ".join(sorted(unused)))
+    return unused
 
 
 def _near_misses(name: object) -> str:

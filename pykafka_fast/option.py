@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,10 @@ class Option:
             raise InvalidConfigError(
                 f"{self.name}={shown(self, value)}: {error}; the default is {self.default!r}") from error
         if not self.supported and not _same(resolved, self.default):
+            secured = self.name.startswith(("ssl_", "sasl_"))
             raise InvalidConfigError(
-                f"{self.name}={shown(self, value)} is not yet supported; leave it out or use {self.default!r}")
+                f"{self.name}={shown(self, value)} is not yet supported; leave it out or use {self.default!r}" +
+                (", or write security_protocol='PLAINTEXT', with which it is not used" if secured else ""))
         return resolved
 
 
@@ -325,8 +327,9 @@ def bootstrap() -> Kind:
     """Addresses, as :func:`parse_bootstrap` reads them; stored as given."""
 
     def convert(value: Any) -> Any:
-        parse_bootstrap(value)
-        return list(value) if isinstance(value, (list, tuple)) else value
+        given = list(value) if isinstance(value, (set, frozenset, Iterator)) else value
+        parse_bootstrap(given)
+        return list(given) if isinstance(given, tuple) else given
 
     return Kind("str or list of str", convert)
 

@@ -102,7 +102,8 @@ _BATCHING = (
            "Memory for records not yet acknowledged; `send` waits when it is used up.", "bytes"),
     Option("partitioner", plug("'sticky', 'round_robin', 'random', a partitioner object or a callable", "partition",
                                names=PARTITIONER_NAMES), "sticky",
-           "Chooses partitions; the built-in ones differ in records without a key, keys are hashed as in Java."),
+           "Chooses partitions; the built-in ones differ in records without a key, keys are hashed as in Java (whose "
+           "round robin ignores keys, as `partitioner_ignore_keys` does)."),
     Option("partitioner_ignore_keys", boolean(), False, "Treat records with a key like those without (KIP-794)."),
     Option("partitioner_adaptive_partitioning_enable", boolean(), True,
            "`sticky` prefers partitions whose brokers are faster (KIP-794)."),

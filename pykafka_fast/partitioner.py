@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import operator
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+from ._core.murmur2 import murmur2
 from .arity import takes
 from .options import PARTITIONER_NAMES
 
-__all__ = ["BUILT_IN", "ClusterView", "PartitionFunction", "Partitioner", "adapt"]
+__all__ = ["BUILT_IN", "ClusterView", "DefaultPartitioner", "PartitionFunction", "Partitioner", "adapt", "murmur2"]
 
 #: Names the option ``partitioner`` takes for the built-in ones.
 BUILT_IN = PARTITIONER_NAMES
@@ -60,6 +62,18 @@ class Partitioner(ABC):
 
     def close(self) -> None:  # noqa: B027  # most have nothing to close
         """Called once, when the producer is closed."""
+
+
+class DefaultPartitioner(Partitioner):
+    """kafka-python's, to be derived from: by the key's hash, else any available one. ``"random"`` does it in C."""
+
+    def partition(self, topic: str, key: Any, serialized_key: Any, value: Any, serialized_value: Any,
+                  cluster: ClusterView) -> int:
+        """Where Java puts the key; without one, or with an unknown topic, a random partition, or 0."""
+        everywhere = sorted(cluster.partitions_for_topic(topic) or (0,))
+        if serialized_key is None:
+            return random.choice(sorted(cluster.available_partitions_for_topic(topic) or everywhere))
+        return everywhere[(murmur2(serialized_key) & 0x7FFFFFFF) % len(everywhere)]
 
 
 def adapt(partitioner: Any) -> PartitionFunction:

@@ -14,7 +14,6 @@ from .bulk import rows_of, send_rows
 from .config import resolve
 from .errors import (
     AuthorizationError,
-    IllegalStateError,
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
@@ -35,6 +34,7 @@ from .partitioner import adapt as adapt_partitioner
 from .refusal import refusal, size_of
 from .serializer import adapt as adapt_serializer
 from .serializer import failure, plain
+from .transactions import TransactionCalls
 from .types import ProducerRecord, TopicPartition, check_topic
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _FAIL_THE_FUTURE = (KafkaTimeoutError, MessageSizeTooLargeError, InvalidTopicErr
                     UnsupportedVersionError, KafkaConnectionError, KafkaProtocolError)
 
 
-class KafkaProducer(ProducerBase):
+class KafkaProducer(ProducerBase, TransactionCalls):
     """Sends records to Kafka: synchronous, thread-safe, batching, idempotent by default.
 
     Options are keyword arguments; :func:`pykafka_fast.config.describe` renders the table of all of them. The
@@ -399,6 +399,11 @@ class KafkaProducer(ProducerBase):
         """Whether a broker is connected now; False before the first send, which begins to connect."""
         return not self._closed and self._lifecycle.bootstrap_connected()
 
+    @classmethod
+    def max_usable_produce_magic(cls, api_version: tuple[int, ...] | None) -> int:
+        """The newest message format that brokers of a version take, of kafka-python: 0, 1 or 2; None: any version."""
+        return 2 if api_version is None or api_version >= (0, 11) else 1 if api_version >= (0, 10) else 0
+
     @overload
     def metrics(self, raw: Literal[False] = False) -> Metrics | None: ...
 
@@ -422,29 +427,3 @@ class KafkaProducer(ProducerBase):
             return None
         metrics = {} if self._closed else self._lifecycle.metrics()
         return raw_metrics(metrics, self.config["client_id"]) if raw else metrics
-
-    # ---- transactions: recognised, and not there yet ---------------------------------------------------------------
-
-    def init_transactions(self) -> NoReturn:
-        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
-        raise _no_transactions("init_transactions")
-
-    def begin_transaction(self) -> NoReturn:
-        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
-        raise _no_transactions("begin_transaction")
-
-    def send_offsets_to_transaction(self, offsets: object, group_metadata: object) -> NoReturn:
-        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
-        raise _no_transactions("send_offsets_to_transaction")
-
-    def commit_transaction(self) -> NoReturn:
-        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
-        raise _no_transactions("commit_transaction")
-
-    def abort_transaction(self) -> NoReturn:
-        """Of kafka-python; raises IllegalStateError, as there without ``transactional_id``."""
-        raise _no_transactions("abort_transaction")
-
-
-def _no_transactions(call: str) -> IllegalStateError:
-    return IllegalStateError(f"{call}() needs transactional_id, and transactions are not supported yet")

@@ -63,6 +63,22 @@ class StringSerializer(Serializer):
         return self._mark + encoded if self._mark and data else encoded
 
 
+class DefaultSerializer(Serializer):
+    """kafka-python's: encodes str, passes bytes, bytearray, memoryview and None through."""
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        codecs.lookup(encoding)
+        self.encoding = encoding
+
+    def serialize(self, topic: str, headers: HeaderList, data: Any) -> BytesLike | None:
+        """The data itself, or the encoded text."""
+        if data is None or isinstance(data, (bytes, bytearray, memoryview)):
+            return data
+        if not isinstance(data, str):
+            raise _wrong_type("str, bytes, bytearray, memoryview", data)
+        return data.encode(self.encoding)
+
+
 class UUIDSerializer(StringSerializer):
     """Writes a ``uuid.UUID`` as its 36 characters."""
 

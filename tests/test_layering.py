@@ -79,6 +79,7 @@ LAYERS = {
     "brokers": 4,
     "control": 4,
     "delivery": 4,
+    "partitioner": 4,
     "idempotence": 4,
     "transactions": 4,
     "net": 4,
@@ -87,7 +88,7 @@ LEAF_LAYER = 3
 LEAF_MODULES = set(
     """
     errors admin_errors broker_errors client_errors kafka_error types config option options producer_options compression
-    retry version partitioner serializer arity interceptor metrics protocol complaints waiters log
+    retry version serializer arity interceptor metrics protocol complaints waiters log
     queue_thread own_thread native
     """.split()
 )

@@ -38,10 +38,11 @@ NOT_THE_USERS = {"args", "error_on_callbacks", "failure", "rebind", "success"}
 
 def test_names() -> None:
     assert sorted(pykafka_fast.__all__) == [
-        "BooleanSerializer", "BytesSerializer", "DoubleSerializer", "FloatSerializer", "Headers", "IntegerSerializer",
-        "JsonSerializer", "KafkaProducer", "LongSerializer", "Partitioner", "ProducerInterceptor", "ProducerRecord",
-        "RangeFailures", "RangeFuture", "RangeMetadata", "RecordFuture", "RecordMetadata", "Serializer",
-        "ShortSerializer", "StringSerializer", "TopicPartition", "UUIDSerializer",
+        "BooleanSerializer", "BytesSerializer", "DefaultSerializer", "DoubleSerializer", "FloatSerializer",
+        "Headers", "IntegerSerializer", "JsonSerializer", "KafkaProducer", "LongSerializer", "Partitioner",
+        "ProducerInterceptor", "ProducerRecord", "RangeFailures", "RangeFuture", "RangeMetadata",
+        "RecordFuture", "RecordMetadata", "Serializer", "ShortSerializer", "StringSerializer", "TopicPartition",
+        "UUIDSerializer",
     ]  # fmt: skip
     star: dict[str, Any] = {}
     exec("from pykafka_fast import *", star)
@@ -65,6 +66,15 @@ def test_methods_begin_like_kafka_pythons() -> None:
         theirs = [parameter for parameter in theirs if parameter.name != "null_logger"]  # silences all of the process
         assert [(p.name, p.default) for p in ours[: len(theirs)]] == [(p.name, p.default) for p in theirs], method
         assert all(p.kind is p.KEYWORD_ONLY for p in ours[len(theirs) :]), method
+
+
+@pytest.mark.parametrize(("version", "magic"), [
+    ((0, 8, 2), 0), ((0, 9), 0), ((0, 10), 1), ((0, 10, 2), 1), ((0, 11), 2), ((0, 11, 0), 2), ((4, 1), 2), (None, 2),
+])  # fmt: skip
+def test_the_newest_message_format(version: tuple[int, ...] | None, magic: int) -> None:
+    assert KafkaProducer.max_usable_produce_magic(version) == magic
+    if version is not None:
+        assert kafka.KafkaProducer.max_usable_produce_magic((*version, 0)[:3]) == magic
 
 
 @pytest.mark.parametrize("method", TRANSACTIONS)
@@ -213,7 +223,8 @@ def parameters(function: ast.FunctionDef) -> list[str]:
     arguments = function.args
     stars = [(arguments.vararg,), arguments.kwonlyargs, (arguments.kwarg,)]
     rest = [argument for group in stars for argument in group if argument is not None]
-    return [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *rest)]
+    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *rest)]
+    return names[any(ast.unparse(decorator) == "classmethod" for decorator in function.decorator_list) :]
 
 
 def check(scope: str, node: ast.Module | ast.ClassDef, thing: ModuleType | type, wrong: list[str]) -> None:

@@ -200,8 +200,33 @@ cdef class RecordMetadata:
             return NotImplemented
         return astuple(self) == tuple(other)
 
+    def __lt__(self, other):
+        return astuple(self) < tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
+
+    def __le__(self, other):
+        return astuple(self) <= tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
+
+    def __gt__(self, other):
+        return astuple(self) > tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
+
+    def __ge__(self, other):
+        return astuple(self) >= tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
+
     def __hash__(self):
         return hash(astuple(self))
+
+    @classmethod
+    def _make(cls, values):
+        return cls(*values)
+
+    def _replace(self, **changes):
+        return RecordMetadata(**(self._asdict() | changes))
+
+    def count(self, value):
+        return astuple(self).count(value)
+
+    def index(self, value, *where):
+        return astuple(self).index(value, *where)
 
     def __repr__(self):
         return "RecordMetadata(" + ", ".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"

@@ -273,7 +273,7 @@ cdef inline void end(pkf_accum *accum, pkf_append *append) noexcept:
     """Give back what was not used, and wake the wire thread if it has something to do."""
     if append.slab != NULL and not pkf_accum_forked(accum):
         pkf_pool_release(accum.pool, append.slab)
-    if append.wake:
+    if append.wake and not pkf_accum_forked(accum):
         pkf_accum_wake(accum)
 
 

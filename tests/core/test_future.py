@@ -103,6 +103,14 @@ def test_metadata_made_by_hand() -> None:
     assert tuple(metadata) == ("t", 1, ("t", 1), 5, 7, None, 1, 2, -1)
     assert metadata == RecordMetadata(*tuple(metadata))
     assert metadata != RecordMetadata("t", 1)
+    later = metadata._replace(offset=6)
+    assert later.offset == 6
+    assert later._replace(offset=5) == metadata == RecordMetadata._make(metadata)
+    assert sorted([later, metadata]) == [metadata, later]
+    assert (metadata < later, metadata <= metadata, later > metadata, tuple(later) >= metadata) == (True,) * 4
+    assert (metadata.index(5), metadata.count("t"), metadata.count(-2)) == (3, 1, 0)
+    with pytest.raises(TypeError, match="not supported"):
+        assert metadata < 5  # type: ignore[operator]
     assert metadata != 5
     assert len({metadata, RecordMetadata(*tuple(metadata))}) == 1
     with pytest.raises(TypeError):

@@ -386,6 +386,28 @@ def test_a_changed_copy_of_the_defaults_means_what_was_changed(change: dict[str,
     assert copied == dataclasses.replace(alone, client_id=copied.client_id)
 
 
+SECURED = {"ssl_cafile": "/etc/ca.pem", "ssl_check_hostname": False, "sasl_plain_username": "me"}
+
+
+def test_what_only_tls_would_use_is_unused_where_plaintext_was_written(caplog: pytest.LogCaptureFixture) -> None:
+    """One configuration for several environments. Where nothing was written, TLS may have been meant."""
+    config = resolve({"security_protocol": "plaintext", **SECURED})
+    assert config.as_dict()["ssl_cafile"] is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "sasl_plain_username, ssl_cafile, ssl_check_hostname: not used with security_protocol='PLAINTEXT'"]
+    for name, value in SECURED.items():
+        assert "security_protocol='PLAINTEXT'" in refused(**{name: value})
+        assert "not yet supported" in refused(security_protocol="SSL", **{name: value})
+
+
+@pytest.mark.parametrize("given", [{"a:1", "b:2"}, frozenset({"a:1", "b:2"}), (it for it in ("a:1", "b:2")),
+                                   iter(["a:1", "b:2"])])  # fmt: skip
+def test_servers_may_come_in_any_order_and_once(given: Any) -> None:
+    config = resolve({"bootstrap_servers": given})
+    assert sorted(config.addresses) == [("a", 1), ("b", 2)]
+    assert sorted(config.as_dict()["bootstrap_servers"]) == ["a:1", "b:2"]
+
+
 def test_the_defaults_can_be_given() -> None:
     assert resolve(KafkaProducer.DEFAULT_CONFIG).as_dict().keys() == resolve({}).as_dict().keys()
     KafkaProducer(**KafkaProducer.DEFAULT_CONFIG).close()

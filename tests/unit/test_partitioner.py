@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiokafka.partitioner
 import kafka.partitioner
 import pytest
 
-from pykafka_fast.partitioner import BUILT_IN, ClusterView, Partitioner, adapt
+from pykafka_fast.partitioner import BUILT_IN, ClusterView, DefaultPartitioner, Partitioner, adapt, murmur2
 
 
 class Cluster:
@@ -129,12 +130,34 @@ def test_exceptions_pass_through() -> None:
         choose(broken)
 
 
+@pytest.mark.parametrize("kind", [classmethod, staticmethod])
+def test_a_callable_object_may_be_called_without_an_instance(kind: Any) -> None:
+    """As the default partitioners of kafka-python 2 and of aiokafka are."""
+    takes_class = kind is classmethod
+
+    class Last:
+        __call__ = kind(lambda *arguments: last(*arguments[takes_class:]))
+
+    def last(key: bytes | None, everywhere: list[int], available: list[int]) -> int:
+        return everywhere[-1]
+
+    assert choose(Last()) == 4
+
+
+def test_aiokafkas_default_works() -> None:
+    assert choose(aiokafka.partitioner.DefaultPartitioner(), serialized_key=b"abc") == murmur2(b"abc") % 2**31 % 5
+
+
 @pytest.mark.parametrize("key", [b"k", b"", b"foobar", b"1234567890"])
 def test_kafka_pythons_partitioners_work(key: bytes) -> None:
     murmur = kafka.partitioner.murmur2(key) & 0x7FFFFFFF
     assert choose(kafka.partitioner.DefaultPartitioner(), serialized_key=key) == murmur % 5
     assert choose(kafka.partitioner.StickyPartitioner(), serialized_key=key) == murmur % 5
     assert choose(kafka.partitioner.DefaultPartitioner(), None, None) in (1, 3)
+    assert choose(DefaultPartitioner(), serialized_key=key) == murmur % 5
+    assert {choose(DefaultPartitioner(), None, None) for _ in range(100)} == {1, 3}
+    assert choose(DefaultPartitioner(), None, None, topic="unknown") == 0
+    assert murmur2(key) & 0x7FFFFFFF == murmur
 
 
 def test_what_is_no_partitioner_is_refused() -> None:

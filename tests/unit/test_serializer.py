@@ -92,6 +92,16 @@ def test_buffers_pass_through_uncopied() -> None:
         assert module.BytesSerializer().serialize("t", [], data) is data
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("data", [None, b"\xe9", bytearray(b"b"), memoryview(b"m"), "\xe9t\xe9"])
+def test_the_default_of_kafka_python(encoding: str, data: Any) -> None:
+    written = module.DefaultSerializer(encoding).serialize("t", [], data)
+    assert written == kafka.DefaultSerializer(encoding).serialize("t", [], data)
+    assert isinstance(data, str) or written is data
+    with pytest.raises(TypeError, match="int"):
+        module.DefaultSerializer(encoding).serialize("t", [], 7)
+
+
 def test_json_is_compact_utf8_and_reads_back() -> None:
     data = {"a": [1, 2.5, None, True], "h\u00e9": "\u4e16"}
     encoded = module.JsonSerializer().serialize("t", [], data)
