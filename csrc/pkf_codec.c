@@ -296,7 +296,7 @@ static ZSTD_compressionParameters zstd_parameters(int32_t level, size_t size) {
     if (size <= ZSTD_NEAR || parameters.strategy != ZSTD_dfast || near.strategy != ZSTD_dfast) return parameters;
     parameters.hashLog = near.hashLog;
     parameters.chainLog = near.chainLog < ZSTD_NEAREST_LOG ? near.chainLog : ZSTD_NEAREST_LOG;
-    parameters.minMatch = near.minMatch;
+    if (parameters.minMatch < near.minMatch) parameters.minMatch = near.minMatch;
     return parameters;
 }
 
