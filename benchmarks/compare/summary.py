@@ -2,6 +2,7 @@
 """Comparisons in short, for the README: a line per scenario, the clients beside each other."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from benchmarks.compare.report import CALLBACKS, NO_CALLBACKS, header
 from benchmarks.compare.result import Comparison, EntryResult, ScenarioResult
@@ -14,13 +15,25 @@ OTHERS = {"Java": "Java ProducerPerformance", "aiokafka": "aiokafka", "kafka-pyt
 
 def markdown(comparisons: Iterable[Comparison]) -> str:
     """The rates and CPU times of all comparisons, then their latencies, then machine and command of each."""
-    comparisons = list(comparisons)
+    comparisons = newest(comparisons)
     lines = [*throughput(comparisons), "", *latencies(comparisons), ""]
     for comparison in comparisons:
         lines += [f"- {header(comparison)}. `{comparison.command}`"]
     targets = [target for comparison in comparisons for scenario in comparison.scenarios for target in scenario.targets]
     lines += ["", f"{sum(target.reached for target in targets)} of {len(targets)} wanted figures of these runs reached"]
     return "\n".join(lines)
+
+
+def newest(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    """Of a scenario that several have of one kind of broker, what the last one has."""
+    seen: set[tuple[str, str]] = set()
+    kept: list[Comparison] = []
+    for comparison in reversed(list(comparisons)):
+        named = {(comparison.broker, scenario.name): scenario for scenario in comparison.scenarios}
+        new = [scenario for key, scenario in named.items() if key not in seen]
+        seen |= named.keys()
+        kept[:0] = [replace(comparison, scenarios=new)] if new else []
+    return kept
 
 
 def throughput(comparisons: Iterable[Comparison]) -> list[str]:

@@ -220,3 +220,11 @@ def test_the_summary_shows_a_peers_cheapest_call() -> None:
     scenario = ScenarioResult("throughput-100", "", "", "rate", [entry(*item) for item in labels.items()])
     (line,) = summary.throughput([Comparison("", "", {}, "mock", 1, False, [scenario])])[2:]
     assert "| 4,000 | 1,600 | 2.5 |" in line
+
+
+def test_the_summary_shows_the_last_of_a_scenario() -> None:
+    made = lambda broker, *names: Comparison("", "", {}, broker, 1, False, [ScenarioResult(name, "", "", "rate", [])  # noqa: E731
+                                                                            for name in names])  # fmt: skip
+    kept = summary.newest([made("mock", "a"), made("mock", "b", "c"), made("kafka", "b"), made("mock", "a", "b")])
+    assert [(it.broker, [scenario.name for scenario in it.scenarios]) for it in kept] == [
+        ("mock", ["c"]), ("kafka", ["b"]), ("mock", ["a", "b"])]  # fmt: skip
