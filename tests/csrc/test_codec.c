@@ -261,7 +261,8 @@ static void what_is_cut_off_or_goes_on_is_malformed(void) {
     pkf_codec_state_free(state);
 }
 
-// A state keeps no more than was announced, and not much less, however often it is used.
+// A state keeps no more than was announced, and not much less, however often it is used. zstd's levels 3 and 4 keep less for
+// large inputs than for small ones, which may come first.
 static void check_memory(pkf_codec codec, int32_t level, size_t size) {
     enum { SLACK = 4096 };
     uint8_t *dst = malloc(pkf_codec_bound(codec, size));
@@ -271,7 +272,7 @@ static void check_memory(pkf_codec codec, int32_t level, size_t size) {
     CHECK_INT(pkf_codec_compress(state, codec, level, 2, (pkf_span){input, size}, dst, &written), PKF_OK);
     size_t kept = allocated() - before, announced = pkf_codec_memory(codec, level, size);
     CHECK(!KNOWS_ALLOCATED || kept <= announced + SLACK);
-    CHECK(!KNOWS_ALLOCATED || announced <= kept + kept / 3 + SLACK);
+    CHECK(!KNOWS_ALLOCATED || announced <= kept + kept / 2 + SLACK);
     for (int i = 0; i < 5; i++) {
         CHECK_INT(pkf_codec_compress(state, codec, level, 2, (pkf_span){input, size}, dst, &written), PKF_OK);
         CHECK_INT(allocated() - before, kept);
