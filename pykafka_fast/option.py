@@ -327,9 +327,9 @@ def bootstrap() -> Kind:
     """Addresses, as :func:`parse_bootstrap` reads them; stored as given."""
 
     def convert(value: Any) -> Any:
-        given = list(value) if isinstance(value, (set, frozenset, Iterator)) else value
+        given = list(value) if isinstance(value, (list, tuple, set, frozenset, Iterator)) else value
         parse_bootstrap(given)
-        return list(given) if isinstance(given, tuple) else given
+        return given
 
     return Kind("str or list of str", convert)
 

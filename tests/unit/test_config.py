@@ -400,6 +400,13 @@ def test_what_only_tls_would_use_is_unused_where_plaintext_was_written(caplog: p
         assert "not yet supported" in refused(security_protocol="SSL", **{name: value})
 
 
+def test_a_list_of_servers_that_changes_later_changes_nothing() -> None:
+    given = ["a:1"]
+    config = resolve({"bootstrap_servers": given})
+    given.append("b:2")
+    assert config.as_dict()["bootstrap_servers"] == ["a:1"]
+
+
 @pytest.mark.parametrize("given", [{"a:1", "b:2"}, frozenset({"a:1", "b:2"}), (it for it in ("a:1", "b:2")),
                                    iter(["a:1", "b:2"])])  # fmt: skip
 def test_servers_may_come_in_any_order_and_once(given: Any) -> None:
