@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 # Cheap and telling first. A folder that is not named runs after these, top-level files after the folders.
-ORDER = ["csrc", "reference", "core", "unit", "tools", "testing", "path", "mock", "cluster", "stress"]
+ORDER = ["reference", "core", "unit", "tools", "testing", "path", "mock", "cluster", "stress"]
 # pytest-timeout interrupts Python code; this ends a process whose main thread is stuck in C, after showing every stack.
 HANG_GRACE_S = 60.0
 

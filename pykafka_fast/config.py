@@ -13,7 +13,7 @@ from typing import Any
 
 from . import compression
 from .errors import KafkaConfigurationError, UnrecognizedConfigError
-from .option import INT32_MAX, Option, parse_bootstrap
+from .option import INT32_MAX, SECURITY_PREFIXES, Option, parse_bootstrap
 from .options import OPTIONS
 from .types import SocketOption
 
@@ -150,7 +150,7 @@ def _unused(configs: Mapping[str, Any]) -> set[str]:
     if str(configs.get("security_protocol")).upper() != "PLAINTEXT":
         return set()
     unused = {name for name, value in configs.items()
-              if name.startswith(("ssl_", "sasl_")) and value != OPTIONS[name].default}
+              if name.startswith(SECURITY_PREFIXES) and value != OPTIONS[name].default}
     if unused:
         logger.warning("%s: not used with security_protocol='PLAINTEXT'", ", ".join(sorted(unused)))
     return unused

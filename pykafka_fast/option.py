@@ -15,6 +15,8 @@ from .errors import InvalidConfigError, InvalidTopicError
 from .types import SocketOption, check_topic
 
 INT32_MAX = 2**31 - 1
+#: How options begin that only TLS or SASL would use.
+SECURITY_PREFIXES = ("ssl_", "sasl_")
 #: Longer times, infinity included, are treated as this one: about 31 years, safe to count in nanoseconds.
 FOREVER_MS = 10**12
 DEFAULT_PORT = 9092
@@ -59,7 +61,7 @@ class Option:
             raise InvalidConfigError(
                 f"{self.name}={shown(self, value)}: {error}; the default is {self.default!r}") from error
         if not self.supported and not _same(resolved, self.default):
-            secured = self.name.startswith(("ssl_", "sasl_"))
+            secured = self.name.startswith(SECURITY_PREFIXES)
             raise InvalidConfigError(
                 f"{self.name}={shown(self, value)} is not yet supported; leave it out or use {self.default!r}" +
                 (", or write security_protocol='PLAINTEXT', with which it is not used" if secured else ""))

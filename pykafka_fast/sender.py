@@ -331,7 +331,7 @@ class Sender:
     def _set_fatal(self, error: KafkaError) -> None:
         self._refuse_sends(error)
         self._wire.abort(code_of(error), message_of(error))
-        self.metadata.set_fatal(self.fatal or error)
+        self.metadata.set_fatal(self.fatal or error)  # an exception of its own: send_many() adds the row to it
 
     def _abort_again(self) -> bool:
         """Whether all is lost; what was appended a moment before that was known fails too."""

@@ -2,6 +2,7 @@
 """What became of a record: read from its batch when somebody asks, and written nowhere before."""
 
 cimport cython
+from cpython.object cimport PyObject_RichCompare
 from libc.stdint cimport int32_t
 
 from pykafka_fast._core.csrc cimport (
@@ -195,22 +196,10 @@ cdef class RecordMetadata:
     def __getitem__(self, index):
         return astuple(self)[index]
 
-    def __eq__(self, other):
+    def __richcmp__(self, other, int op):
         if not isinstance(other, (RecordMetadata, tuple)):
             return NotImplemented
-        return astuple(self) == tuple(other)
-
-    def __lt__(self, other):
-        return astuple(self) < tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
-
-    def __le__(self, other):
-        return astuple(self) <= tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
-
-    def __gt__(self, other):
-        return astuple(self) > tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
-
-    def __ge__(self, other):
-        return astuple(self) >= tuple(other) if isinstance(other, (RecordMetadata, tuple)) else NotImplemented
+        return PyObject_RichCompare(astuple(self), tuple(other), op)
 
     def __hash__(self):
         return hash(astuple(self))

@@ -221,14 +221,20 @@ static void tell_id(int id, int32_t leader) {
     rig_step(&r);
 }
 
-// Metadata without the topic, by a broker that lags behind the others, makes it no other topic: the last one is recognized.
-static void the_same_topic_is_told_of_again(void) {
-    pkf_slot slots[LOST];
+// The first is refused; of the topic of the second the broker knows nothing.
+static int lose_topic(pkf_slot *slots) {
     int peer = lose(slots, PKF_COMMAND_REQUEUE);
     refuse(peer, slots, 0);
     receive(peer, 0, 2);
     answer(peer, 3);
     requeue(&slots[1], false, true);
+    return peer;
+}
+
+// Metadata without the topic, by a broker that lags behind the others, makes it no other topic: the last one is recognized.
+static void the_same_topic_is_told_of_again(void) {
+    pkf_slot slots[LOST];
+    int peer = lose_topic(slots);
     tell_id(0, -1);
     CHECK(!rig_is_done(&slots[0]));
     tell_id(r.topic->name[0], 0);
@@ -244,11 +250,7 @@ static void the_same_topic_is_told_of_again(void) {
 // The topic is deleted and created again, and the new one takes any sequence.
 static void another_topic_shows_nothing(void) {
     pkf_slot slots[LOST];
-    int peer = lose(slots, PKF_COMMAND_REQUEUE);
-    refuse(peer, slots, 0);
-    receive(peer, 0, 2);
-    answer(peer, 3);
-    requeue(&slots[1], false, true);
+    int peer = lose_topic(slots);
     tell_id('n', 0);
     CHECK(rig_is_done(&slots[0]) && slots[0].batch->code == 45 && slots[0].batch->in_doubt);
     receive(peer, 0, 2);
