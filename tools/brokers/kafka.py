@@ -59,11 +59,11 @@ class KafkaCluster:
         nodes: how many combined brokers and controllers. Topics are replicated up to three times, with
             `min.insync.replicas` 2 from three nodes on.
         properties: further lines for every server.properties.
-        heap: each node's -Xmx and -Xms.
         advertise: lets clients come through a relay. Each node gets a second listener; this is called once per node
             with its host:port and returns the host:port that clients of that listener are told. The nodes themselves,
             `bootstrap` and the admin client stay on the first.
-        long_lived: several nodes compile their code fully, too: later to serve, faster after a minute.
+        long_lived: as fast as they get after a minute, rather than soon ready: all nodes compile their code fully, and
+            have the heap that Kafka's own start script gives them.
 
     Raises:
         MissingTool: no Java or no Maven; the message says what to run.
@@ -76,7 +76,6 @@ class KafkaCluster:
         self,
         nodes: int = 1,
         properties: Mapping[str, str] | None = None,
-        heap: str | None = None,
         advertise: Callable[[str], str] | None = None,
         long_lived: bool = False,
     ):
@@ -85,7 +84,7 @@ class KafkaCluster:
         self._ids = list(range(1, nodes + 1))
         self._options = QUICK_START if nodes > 1 and not long_lived else []
         self._properties = dict(properties or {})
-        self._heap = heap or ("512m" if nodes == 1 else "384m")
+        self._heap = "1g" if long_lived else "512m" if nodes == 1 else "384m"
         self._ports = {node: free_port() for node in self._ids}
         self._controller_ports = {node: free_port() for node in self._ids}
         self._relayed = {node: f"127.0.0.1:{free_port()}" for node in self._ids} if advertise else {}
