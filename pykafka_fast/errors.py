@@ -10,39 +10,44 @@ from __future__ import annotations
 
 from enum import IntEnum, unique
 
+# "X as X": type checkers take what is imported otherwise, and only used here, for private.
 from .admin_errors import *  # noqa: F403
 from .broker_errors import *  # noqa: F403
 from .broker_errors import (
-    CorruptRecordError,
-    InvalidTopicError,
-    MessageSizeTooLargeError,
-    RequestTimedOutError,
-    UnknownError,
-    UnsupportedVersionError,
+    CorruptRecordError as CorruptRecordError,
+    InvalidTopicError as InvalidTopicError,
+    MessageSizeTooLargeError as MessageSizeTooLargeError,
+    RequestTimedOutError as RequestTimedOutError,
+    UnknownError as UnknownError,
+    UnsupportedVersionError as UnsupportedVersionError,
 )
 from .client_errors import *  # noqa: F403
 from .client_errors import (
-    BatchRejectedError,
-    BufferExhaustedError,
-    Cancelled,
-    ClosedForcefullyError,
-    IllegalArgumentError,
-    IllegalStateError,
-    KafkaConfigurationError,
-    KafkaConnectionError,
-    KafkaProtocolError,
-    KafkaTimeoutError,
-    NoBrokersAvailable,
-    NodeNotReadyError,
-    ProducerClosedError,
-    ProducerForkedError,
-    SenderDiedError,
-    SerializationError,
-    TransactionAbortedError,
-    UnsupportedCodecError,
+    BatchRejectedError as BatchRejectedError,
+    BufferExhaustedError as BufferExhaustedError,
+    Cancelled as Cancelled,
+    ClosedForcefullyError as ClosedForcefullyError,
+    IllegalArgumentError as IllegalArgumentError,
+    IllegalStateError as IllegalStateError,
+    KafkaConfigurationError as KafkaConfigurationError,
+    KafkaConnectionError as KafkaConnectionError,
+    KafkaProtocolError as KafkaProtocolError,
+    KafkaTimeoutError as KafkaTimeoutError,
+    NoBrokersAvailable as NoBrokersAvailable,
+    NodeNotReadyError as NodeNotReadyError,
+    ProducerClosedError as ProducerClosedError,
+    ProducerForkedError as ProducerForkedError,
+    SenderDiedError as SenderDiedError,
+    SerializationError as SerializationError,
+    TransactionAbortedError as TransactionAbortedError,
+    UnsupportedCodecError as UnsupportedCodecError,
 )
 from .kafka_error import *  # noqa: F403
-from .kafka_error import BrokerResponseError, KafkaError, kafka_errors
+from .kafka_error import (
+    BrokerResponseError as BrokerResponseError,
+    KafkaError as KafkaError,
+    kafka_errors as kafka_errors,
+)
 from .log import get_logger
 
 logger = get_logger(__name__)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Literal, TypedDict
 
 from .types import SocketOption
@@ -15,11 +15,12 @@ from .types import SocketOption
 class ProducerOptions(TypedDict, total=False):
     """Keyword arguments of ``KafkaProducer``; :func:`pykafka_fast.config.describe` explains them."""
 
-    bootstrap_servers: str | Sequence[str]
+    bootstrap_servers: str | Sequence[str] | Set[str]
+    security_protocol: Literal["PLAINTEXT"]
     client_id: str | None
     client_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]
     allow_auto_create_topics: bool
-    metadata_max_age_ms: int
+    metadata_max_age_ms: float
     metadata_max_idle_ms: int
     metadata_recovery_strategy: Literal["none", "rebootstrap"]
     metadata_recovery_rebootstrap_trigger_ms: int

@@ -20,7 +20,9 @@ Header: TypeAlias = tuple[str, BytesLike | None]
 #: Headers.
 HeaderList: TypeAlias = list[Header]
 #: Headers as users pass them: lists of one kind of pair are no lists of another for a type checker.
-AnyHeaders: TypeAlias = HeaderList | list[tuple[str, bytes]] | list[tuple[str, bytes | None]]
+AnyHeaders: TypeAlias = (
+    HeaderList | list[tuple[str, bytes]] | list[tuple[str, bytes | None]] | list[tuple[str, None]] |
+    list[tuple[str, bytearray]] | list[tuple[str, memoryview]])
 #: ``on_delivery(metadata, exception)``; one of the two says how it went, and metadata is never None.
 DeliveryCallback: TypeAlias = Callable[[Any, KafkaError | None], object]
 
@@ -168,6 +170,13 @@ class ProducerRecord:
     """
 
     __slots__ = ("headers", "key", "partition", "timestamp", "topic", "value")
+
+    topic: str
+    partition: int | None
+    headers: Headers
+    key: Any
+    value: Any
+    timestamp: int | None
 
     def __init__(self, topic: str, partition: int | None = None, headers: Iterable[Header] | None = None,
                  key: Any = None, value: Any = None, timestamp: int | None = None) -> None:

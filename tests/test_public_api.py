@@ -279,3 +279,12 @@ def test_the_package_is_typed(root: Path) -> None:
     assert (root / "pykafka_fast/py.typed").is_file()
     doors = {path.stem for path in (root / "pykafka_fast/_core").glob("*.pyx")}
     assert {path.stem for path in stubs(root)} >= doors - {"gather", "outside", "waiting"}  # these have no Python names
+
+
+def test_errors_are_public_for_type_checkers(root: Path) -> None:
+    """In a typed package `from .x import Name` makes a name private, unless it says `as Name` (PEP 484)."""
+    tree = ast.parse((root / "pykafka_fast/errors.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    names = [alias for node in imports if "error" in (node.module or "") for alias in node.names if alias.name != "*"]
+    assert len(names) > 20
+    assert [alias.name for alias in names if alias.asname != alias.name] == []

@@ -25,11 +25,16 @@ def right() -> None:
         producer.send("events", b"x", on_delivery=told)
         producer.send("events", b"x", on_delivery=lambda metadata, error: error and print(error))
         producer.send("events", memoryview(b"x"), bytearray(b"key"), headers, 3, 1_700_000_000_000)
+        producer.send("events", b"x", headers=[("trace", memoryview(b"1"))])
+        sizes = [("size", bytearray(b"2"))]
+        producer.send("events", b"x", headers=sizes)
+        producer.send("events", b"x", headers=[("empty", None)])
         producer.send(ProducerRecord("events", headers=headers, value=b"x"))
         producer.send_many("events", [b"x"], headers=headers, on_delivery=told_of_many)
         offset: int = producer.send("events", b"x").get(timeout=10).offset
         offsets: list[int] = [metadata.offset for metadata in producer.send_many("events", [b"x"]).get()]
         print(offset, offsets)
+    KafkaProducer(bootstrap_servers={"a:1", "b:1"}, security_protocol="PLAINTEXT", metadata_max_age_ms=3e5)
     KafkaProducer(compression_by_topic={"logs": "zstd", "events": ("gzip", 9)}, acks="all")
 
 
