@@ -32,6 +32,10 @@ static void explain_leader(const pkf_wire *wire, const pkf_node *node, pkf_text 
         pkf_text_add(text, ", throttles this client by a quota: it takes no request for another ");
         pkf_text_add_int(text, (node->throttled_until - wire->now) / NS_PER_MS);
         pkf_text_add(text, " ms");
+    } else if (node->conn == NULL) {
+        pkf_text_add(text, "; its leader, node ");
+        pkf_text_add_int(text, node->id);
+        pkf_text_add(text, ", is not connected yet: its name was not resolved, or the connection not made, so far");
     } else if (oldest) {
         pkf_text_add(text, "; the oldest request to its leader, node ");
         pkf_text_add_int(text, node->id);

@@ -224,7 +224,8 @@ class Brokers:
         if self._silence_ns is None:
             return None
         ready = [link.connection for link in self._control.values() if link.is_ready and link.connection is not None]
-        due_ns = {it: it.waiting_since_ns + self._silence_ns for it in ready if it.waiting_since_ns is not None}
+        due_ns = {it: max(it.waiting_since_ns, it.last_activity_ns) + self._silence_ns  # a long answer may be arriving
+                  for it in ready if it.waiting_since_ns is not None}
         silent = [connection for connection, at_ns in due_ns.items() if at_ns <= now_ns]
         if not silent:
             return min(due_ns.values(), default=None)

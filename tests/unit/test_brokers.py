@@ -179,6 +179,13 @@ class TestSilence:
         world.advance()
         assert world.open() == [slow, other]
 
+    def test_an_answer_that_is_arriving_is_waited_for(self, world: World) -> None:
+        slow = self.asked(world)
+        for _ in range(20):
+            world.advance(500)
+            slow.last_activity_ns = world.clock()  # some of it came
+        assert world.open()[0] is slow and slow.state is ConnectionState.READY
+
     @pytest.mark.parametrize("took_ms", [4000, 13_000, 29_000])
     def test_a_cluster_that_is_slow_for_everybody_is_waited_for(self, took_ms: int, world: World) -> None:
         """The third has all its time, and from then on each has what has been found to be needed."""
