@@ -54,10 +54,10 @@ def test_what_waits_for_a_leader_says_so(
 
 def test_what_waits_for_the_first_connection_says_so(make: Make, broker: EmbeddedBroker) -> None:
     """The connection records go by is accepted, and its first request never answered."""
-    producer = make(broker, linger_ms=0, delivery_timeout_ms=1000, request_timeout_ms=900)
+    producer = make(broker, linger_ms=0, delivery_timeout_ms=2000, request_timeout_ms=2000)
     assert producer.partitions_for("t")
     broker.hold("ApiVersions")
-    with pytest.raises(KafkaTimeoutError, match="; its leader, node 1, (is not connected yet|cannot be reached)"):
+    with pytest.raises(KafkaTimeoutError, match="; its leader, node 1, is not connected yet"):
         producer.send("t", b"x", partition=0).get(timeout=10)
     broker.release()
 
