@@ -139,8 +139,7 @@ class TestSilence:
         silent = self.asked(world)
         world.advance(2500)
         silent.last_activity_ns = world.clock()  # a part of the answer came
-        assert world.advance(2900) == pytest.approx(0.1)
-        assert world.open() == [silent]
+        assert (world.advance(2900), world.open()) == (pytest.approx(0.1), [silent])
         world.advance(100)
         _, other = world.open()
         world.take()
