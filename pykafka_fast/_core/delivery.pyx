@@ -69,25 +69,28 @@ cdef class Deliveries:
         return True
 
 
-cdef object deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch):
+cdef void deliver_batch(Deliveries self, pkf_accum *accum, pkf_batch *batch) noexcept:
+    """No exception leaves this and what it calls: flush(), get() and all that follows would wait for ever."""
     cdef uint32_t count = batch.cookie_count
     cdef pkf_cookie *cookies = batch.cookies
     batch.cookies = NULL  # from here on they are ours, and the batch owns nothing of Python
     batch.cookie_count = 0
     deliver_cookies(self, accum, batch, cookies, count)
     if pkf_accum_forked(accum):
-        return None
+        return
     pkf_accum_keep_cookies(accum, cookies, batch.cookie_capacity)
     cdef pkf_listener *listener = pkf_accum_take_listeners(accum, batch)
     while listener != NULL:
         deliver_listeners(self, accum, listener)
         if pkf_accum_forked(accum):
-            return None
+            return
         listener = pkf_accum_take_listeners(accum, batch)
     pkf_accum_delivered(accum, batch, count)
 
 
-cdef object deliver_cookies(Deliveries self, pkf_accum *accum, pkf_batch *batch, pkf_cookie *cookies, uint32_t count):
+cdef void deliver_cookies(
+    Deliveries self, pkf_accum *accum, pkf_batch *batch, pkf_cookie *cookies, uint32_t count,
+) noexcept:
     """One guard around many callbacks: setting it up for each would cost more than the rest of the work for it."""
     cdef uint32_t i = 0
     cdef RecordMetadata metadata = None
@@ -120,7 +123,7 @@ cdef inline object deliver_cookie(Deliveries self, pkf_batch *batch, pkf_cookie 
     self.calling = False
 
 
-cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *attached):
+cdef void deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *attached) noexcept:
     """All listeners of a batch, in order. After a split those of a piece that is not done wait there, and with them all
     that follow, whatever became of their own: otherwise they would overtake."""
     cdef pkf_batch *held = NULL
@@ -143,16 +146,26 @@ cdef object deliver_listeners(Deliveries self, pkf_accum *accum, pkf_listener *a
             waiting = NULL
             deliver_listener(self, listener)
             if pkf_accum_forked(accum):
-                return None
+                return
         if listener.holds_up():
             held = waiting
         attached = following
 
 
-cdef object deliver_listener(Deliveries self, Listener listener):
-    if listener.kind == LOOP:
-        self.loops.setdefault(listener.f, []).append(listener.args)
-        return None
-    self.calling = True
-    run_listener(listener)
+cdef void deliver_listener(Deliveries self, Listener listener) noexcept:
+    try:
+        if listener.kind == LOOP:
+            gather_for_loop(self, listener)
+        else:
+            self.calling = True
+            run_listener(listener)
+    except BaseException:
+        complain()
     self.calling = False
+
+
+cdef object gather_for_loop(Deliveries self, Listener listener):
+    try:
+        self.loops.setdefault(listener.f, []).append(listener.args)
+    except BaseException:  # memory is short, or the loop cannot be hashed: it is woken for this one alone
+        wake_loop(listener.f, [listener.args])

@@ -175,3 +175,38 @@ def test_on_delivery_into_a_loop(broker: EmbeddedBroker, make: Make) -> None:
         return await done
 
     assert run(main()).offset == 0
+
+
+class Unhashable(asyncio.SelectorEventLoop):
+    """A loop that fails the delivery thread, as short memory would."""
+
+    def __hash__(self) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            raise MemoryError
+        return 1
+
+
+def test_a_loop_that_cannot_be_noted_costs_nobody_anything(broker: EmbeddedBroker, make: Make) -> None:
+    producer = make(broker, linger_ms=0)
+    called: list[Any] = []
+
+    async def main() -> None:
+        future = producer.send("t", b"v", partition=0)
+        future.add_callback(called.append)
+        awaiting = asyncio.ensure_future(asyncio.wait_for(future, TIMEOUT_S))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        future.add_callback(called.append)
+        broker.release()
+        assert (await awaiting).offset == 0
+        assert future.get(TIMEOUT_S).offset == 0
+
+    producer.partitions_for("t")
+    broker.hold("Produce")
+    loop = Unhashable()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    producer.send("t", b"v", partition=0, on_delivery=lambda *_: called.append(None)).get(TIMEOUT_S)
+    producer.flush(TIMEOUT_S)
+    assert len(called) == 3
