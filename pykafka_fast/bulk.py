@@ -139,8 +139,12 @@ def send_rows(producer: Producer, rows: Rows, on_delivery: Callable[..., object]
         producer._lifecycle.delivery.ensure_started()
     future = _take_all(producer, rows) if producer._fast_path_applies() else _one_by_one(producer, rows)
     if on_delivery is not None:
-        future._tell(producer._lifecycle.accumulator,
-                     lambda _: on_delivery(RangeMetadata(future), future.exception))
+        try:
+            future._tell(producer._lifecycle.accumulator,
+                         lambda _: on_delivery(RangeMetadata(future), future.exception))
+        except BaseException as error:  # all rows are taken by now
+            _blame(producer, error, rows.topic, future)
+            raise
     return future
 
 

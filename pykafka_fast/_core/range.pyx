@@ -131,12 +131,13 @@ cdef class RangeFuture:
         """As add_both(), but f is always called on the delivery thread, behind all that is due there."""
         cdef RangeListener listener = new_listener(self, BOTH, f, (), {})
         self.seen = True
-        self.last = listener
         if not attach(listener):
             listener.accumulator = accumulator
             listener.posted = post(accumulator, listener)
             if listener.posted == 0:
                 run_listener(listener)
+                return
+        self.last = listener  # not before: one that an interrupt kept from being attached would hold up all others
 
     def _add(self, RecordFuture future not None):
         """One more row: the record of this future, which was sent by itself."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pykafka_fast._core.future import set_starter
 from pykafka_fast.errors import InvalidRecordError, KafkaTimeoutError
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import Make
@@ -167,3 +168,25 @@ def test_so_do_those_of_futures(
     producer.send("t", b"x", on_delivery=lambda *_: called.append(1)).get(TIMEOUT_S)
     producer.flush(TIMEOUT_S)
     assert called == [1]
+
+
+def test_an_interrupt_before_the_callback_is_attached(broker: EmbeddedBroker, make: Make) -> None:
+    """All rows are taken by then, whoever catches the interrupt is told, and what he attaches is called."""
+    producer = make(broker)
+    producer.partitions_for("t")
+    delivery = producer._lifecycle.delivery
+    called: list[Any] = []
+
+    def interrupted() -> None:
+        set_starter(producer._lifecycle.accumulator, delivery.ensure_started)
+        raise KeyboardInterrupt
+
+    set_starter(producer._lifecycle.accumulator, interrupted)
+    with pytest.raises(KeyboardInterrupt) as told:
+        producer.send_many("t", VALUES, KEYS, on_delivery=lambda *it: called.append("on_delivery"))
+    taken = told.value.taken  # type: ignore[attr-defined]
+    assert (told.value.row, len(taken)) == (len(VALUES), len(VALUES))  # type: ignore[attr-defined]
+    taken.add_callback(lambda _: called.append("added"))
+    taken.get(TIMEOUT_S)
+    producer.flush(TIMEOUT_S)
+    assert called == ["added"]
