@@ -39,7 +39,7 @@ class Producer(Protocol):
     def _wait_for_partition(self, topic: str, partition: int | None, deadline: float) -> Topic: ...
     def _refusal(self, outcome: int, topic: str) -> KafkaError | MemoryError: ...
     def _send(self, topic: str, value: Any, key: Any, headers: Any, partition: int | None, timestamp_ms: int | None,
-              on_delivery: None, chosen: int) -> RecordFuture: ...
+              on_delivery: None, chosen: int, taken: RangeFuture) -> RecordFuture: ...
 
 
 class Rows(NamedTuple):
@@ -195,21 +195,22 @@ def _check(producer: Producer, rows: Rows, bulk: Bulk) -> None:
 def _one_by_one(producer: Producer, rows: Rows) -> RangeFuture:
     """By send(), because something of the user's has to run for each record."""
     future = empty_range(len(rows.values))
-    for row in range(len(rows.values)):
-        try:
+    try:
+        for row in range(len(rows.values)):
             partition = rows.partition.number(row) if isinstance(rows.partition, Numbers) else rows.partition
             sent = producer._send(
                 rows.topic, rows.values.object(row, producer._value_serializer is None),
                 None if rows.keys is None else rows.keys.object(row, producer._key_serializer is None),
                 rows.headers if rows.header_lists is None else rows.header_lists[row], partition,
-                None if rows.timestamps is None else rows.timestamps.number(row), None, -1)
-            error = sent.exception if sent._refused else None
-            if error is not None and not isinstance(error, MessageSizeTooLargeError):
-                raise error  # what the next row would have to wait for as well
-            future._add(sent)
-        except BaseException as error:
-            _blame(producer, error, rows.topic, future)
-            raise
+                None if rows.timestamps is None else rows.timestamps.number(row), None, -1, future)
+            if sent._refused:  # else it was added when it was appended
+                error = sent.exception
+                if not isinstance(error, MessageSizeTooLargeError):
+                    raise error  # type: ignore[misc]  # what the next row would have to wait for as well
+                future._add(sent)
+    except BaseException as error:
+        _blame(producer, error, rows.topic, future)
+        raise
     return future
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
@@ -141,8 +142,8 @@ class KafkaProducer(ProducerBase, TransactionCalls):
 
     def _send(self, topic: str | ProducerRecord, value: Any, key: Any, headers: HeaderList | None,
               partition: int | None, timestamp_ms: int | None, on_delivery: Callable[..., object] | None,
-              chosen: int) -> RecordFuture:
-        """send() where the fast path does not apply: interceptors, then the eight steps."""
+              chosen: int, taken: RangeFuture | None = None) -> RecordFuture:
+        """send() where the fast path does not apply: interceptors, then the eight steps. `taken`: of a send_many()."""
         if on_delivery is not None and not callable(on_delivery):
             raise TypeError(f"on_delivery must be callable, not {type(on_delivery).__name__}")
         if isinstance(topic, ProducerRecord):
@@ -155,7 +156,7 @@ class KafkaProducer(ProducerBase, TransactionCalls):
             record = ProducerRecord(topic, partition, headers, key, value, timestamp_ms)
         if self._interceptors:
             record = self._interceptors.on_send(record)
-        return self._do_send(record, on_delivery, chosen)
+        return self._do_send(record, on_delivery, chosen, taken=taken)
 
     def _send_serialized(self, topic: str, value: Any, key: Any, on_delivery: Callable[..., object] | None,
                          chosen: int) -> RecordFuture:
@@ -171,7 +172,7 @@ class KafkaProducer(ProducerBase, TransactionCalls):
         return self._refuse(ProducerRecord(topic, None, None, key, value), None, None, error)
 
     def _do_send(self, record: ProducerRecord, on_delivery: Callable[..., object] | None,
-                 chosen: int = -1, serialized: bool = False) -> RecordFuture:
+                 chosen: int = -1, serialized: bool = False, taken: RangeFuture | None = None) -> RecordFuture:
         """The eight steps of the specification. `chosen`: a partition that a first try of the fast path settled on."""
         deadline = time.monotonic() + (self._max_block_s if self._lifecycle.may_wait() else 0)
         partition = record.partition
@@ -195,7 +196,7 @@ class KafkaProducer(ProducerBase, TransactionCalls):
                 partition = self._place(record.topic, partition, handle, key, value, deadline)
                 self._transactions.maybe_add_partition(TopicPartition(record.topic, partition))
             # 7. Append to the accumulator, waiting for memory. 8. Wake the sender, if need be: the append does.
-            return self._append_until(record, handle, value, key, partition, on_delivery, notify, deadline)
+            return self._append_until(record, handle, value, key, partition, on_delivery, notify, deadline, taken)
         except BaseException as error:
             return self._refuse(record, partition, on_delivery, error)
 
@@ -254,13 +255,15 @@ class KafkaProducer(ProducerBase, TransactionCalls):
         return partition
 
     def _append_until(self, record: ProducerRecord, handle: Topic, value: Any, key: Any, partition: int | None,
-                      on_delivery: Callable[..., object] | None, notify: bool, deadline: float) -> RecordFuture:
+                      on_delivery: Callable[..., object] | None, notify: bool, deadline: float,
+                      taken: RangeFuture | None) -> RecordFuture:
         """Append; on an answer that is a decision of ours, take it and append again."""
         if notify:
             self._lifecycle.delivery.ensure_started()
         headers = record.headers or None
+        append = self._append if taken is None else partial(taken._append, self._append)
         while True:
-            outcome = self._append(
+            outcome = append(
                 handle, value, key, headers, partition, record.timestamp, on_delivery, notify, deadline)
             if isinstance(outcome, RecordFuture):
                 return outcome

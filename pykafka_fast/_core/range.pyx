@@ -139,6 +139,13 @@ cdef class RangeFuture:
                 return
         self.last = listener  # not before: one that an interrupt kept from being attached would hold up all others
 
+    def _append(self, append, *args):
+        """Call append(*args) and add the record, if it was appended, before a signal can be served."""
+        outcome = append(*args)
+        if type(outcome) is RecordFuture:
+            self._add(outcome)
+        return outcome
+
     def _add(self, RecordFuture future not None):
         """One more row: the record of this future, which was sent by itself."""
         cdef pkf_slot *slot = &future.slot

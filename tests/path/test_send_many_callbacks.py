@@ -190,3 +190,27 @@ def test_an_interrupt_before_the_callback_is_attached(broker: EmbeddedBroker, ma
     taken.get(TIMEOUT_S)
     producer.flush(TIMEOUT_S)
     assert called == ["added"]
+
+
+def test_an_interrupt_right_after_a_row_was_appended(
+    broker: EmbeddedBroker, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as taken: whoever goes on at `row` sends none twice."""
+    producer = make(broker, value_serializer=lambda value: value)
+    real, appended = producer._append_until, []
+
+    def append(*args: Any) -> Any:
+        appended.append(real(*args))
+        if len(appended) == 3:
+            raise KeyboardInterrupt
+        return appended[-1]
+
+    monkeypatch.setattr(producer, "_append_until", append)
+    rows = [b"%d" % i for i in range(10)]
+    with pytest.raises(KeyboardInterrupt) as told:
+        producer.send_many("t", rows, partition=0)
+    row, taken = told.value.row, told.value.taken  # type: ignore[attr-defined]
+    assert (row, len(taken)) == (3, 3)
+    producer.send_many("t", rows[row:], partition=0).get(TIMEOUT_S)
+    assert [it.offset for it in taken.get(TIMEOUT_S)] == [0, 1, 2]
+    assert [record.value for record in broker.records("t", 0)] == rows
