@@ -158,7 +158,7 @@ cdef void deliver_listener(Deliveries self, Listener listener) noexcept:
             gather_for_loop(self, listener)
         else:
             self.calling = True
-            run_listener(listener)
+            run_listener(listener, False)
     except BaseException:
         complain()
     self.calling = False

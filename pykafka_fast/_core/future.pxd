@@ -39,7 +39,7 @@ cdef enum:
 cdef RecordFuture new_future()
 cdef bint attach(Listener listener) except -1
 cdef uint64_t post(Accumulator accumulator, Listener listener) except? 0
-cdef object run_listener(Listener listener)
+cdef object run_listener(Listener listener, bint here)
 cdef int check_thread(pkf_accum *accum) except -1
 cdef double check_timeout(timeout) except? -1
 cdef bint undelivered(const pkf_batch *batch) noexcept

@@ -360,7 +360,7 @@ cdef RecordFuture listen(RecordFuture future, Listener listener):
     if listener.kind != CALLBACK:
         no_look(future)
     if not attach(listener):
-        run_listener(listener)
+        run_listener(listener, True)
     return future
 
 
@@ -402,13 +402,19 @@ cdef uint64_t post(Accumulator accumulator, Listener listener) except? 0:
     return 0
 
 
-cdef object run_listener(Listener listener):
+cdef object run_listener(Listener listener, bint here):
+    """here: in a call of the user's, to whom Ctrl-C and sys.exit() go on, once all have run."""
+    ending = None
     while listener is not None:
-        run_one(listener)
+        ended = run_one(listener, here)
+        ending = ended if ending is None else ending
         listener = listener.following()
+    if ending is not None:
+        raise ending
 
 
-cdef object run_one(Listener listener):
+cdef object run_one(Listener listener, bint here):
+    """The exception that is the caller's, or None."""
     if listener.kind == LOOP:
         wake_loop(listener.f, [listener.args])
         return None
@@ -418,7 +424,9 @@ cdef object run_one(Listener listener):
             return None
         outcome = listener.metadata() if failure is None else failure
         listener.f(*listener.args, outcome, **listener.kwargs)
-    except BaseException:
+    except BaseException as error:
+        if here and not isinstance(error, Exception):
+            return error
         complain()
     return None
 

@@ -135,7 +135,7 @@ cdef class RangeFuture:
             listener.accumulator = accumulator
             listener.posted = post(accumulator, listener)
             if listener.posted == 0:
-                run_listener(listener)
+                run_listener(listener, True)
                 return
         self.last = listener  # not before: one that an interrupt kept from being attached would hold up all others
 
@@ -364,7 +364,7 @@ cdef RangeFuture listen(RangeFuture self, int kind, f, args, kwargs):
     elif attach(listener):
         self.last = listener
     else:
-        run_listener(listener)
+        run_listener(listener, True)
     return self
 
 

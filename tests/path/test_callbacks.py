@@ -334,3 +334,26 @@ def test_when_the_log_raises_too_the_others_still_run(
         log.removeHandler(broken)
     assert seen == [0, 1, 2, 2, 2]
     assert [str(error) for error in raised] == ["the log is broken"] * 5
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("many", [False, True])
+def test_one_that_runs_at_once_ends_its_caller(
+    many: bool, error: BaseException, broker: EmbeddedBroker, make: Make
+) -> None:
+    """sys.exit() and Ctrl-C in add_callback() are the caller's, not the log's."""
+    producer = make(broker)
+    future: Any = producer.send_many("t", [b"a", b"b"]) if many else producer.send("t", b"x")
+    future.get(timeout=10)
+    producer.flush(timeout=10)
+
+    def bad(_: Any) -> None:
+        raise error
+
+    for add in (future.add_callback, future.add_both):
+        with pytest.raises(type(error)) as raised:
+            add(bad)
+        assert raised.value is error
+    called: list[Any] = []
+    future.add_callback(called.append)
+    assert len(called) == 1
