@@ -17,7 +17,6 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ._core.accumulator import Accumulator
@@ -45,14 +44,6 @@ _SLICE_S = 0.05  # signals are served at least this often
 _LOG_S = 1.0  # what the last log lines may take; a handler may wait for the very thread that closes
 _LAST = -100  # exit priority in a child of multiprocessing: behind whatever may still send
 _FORCED_S = 5.0  # what ending the threads may take once everything has been failed
-
-
-def check_close_timeout(timeout: float | None) -> None:
-    """Raise TypeError or ValueError unless it is None or a number of seconds that can be waited for."""
-    if timeout is not None and not isinstance(timeout, Real):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
-        raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
 
 
 def _seconds_until(deadline: float) -> float | None:
@@ -360,7 +351,15 @@ class Lifecycle:
         producer = self._producer()  # None: it was collected, and the thread that ends the rest would end with us
         if self.is_inherited and (producer is None or producer._parts.is_inherited):
             return  # nothing was sent here
-        (self if producer is None else producer).close(timeout=self._exit_timeout_s())
+        deadline = time.monotonic() + self._exit_timeout_s()
+        parts = self if producer is None else producer._parts
+        try:
+            (parts if producer is None else producer).close(timeout=self._exit_timeout_s())
+        except BaseException:
+            logger.exception("close() failed at the end of the program")
+        finally:  # whatever a subclass makes of close(), the records leave
+            if not parts._ended:
+                parts.close(_seconds_until(deadline))
 
     def _exit_timeout_s(self) -> float:
         return min(self._config.exit_timeout_ms / 1000, threading.TIMEOUT_MAX)

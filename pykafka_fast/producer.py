@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +28,7 @@ from .errors import (
     code_of,
     message_of,
 )
-from .lifecycle import Lifecycle, begin_anew, check_close_timeout
+from .lifecycle import Lifecycle, begin_anew
 from .log import get_logger
 from .metrics import raw_metrics
 from .options import Defaults
@@ -53,6 +54,14 @@ logger = get_logger(__name__)
 #: What fails the future; whatever else happens in send() is raised.
 _FAIL_THE_FUTURE = (KafkaTimeoutError, MessageSizeTooLargeError, InvalidTopicError, AuthorizationError,
                     UnsupportedVersionError, KafkaConnectionError, KafkaProtocolError)
+
+
+def _check_close_timeout(timeout: float | None) -> None:
+    """Raise TypeError or ValueError unless it is None or a number of seconds that can be waited for."""
+    if timeout is not None and not isinstance(timeout, Real):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if timeout is not None and not 0 <= timeout <= threading.TIMEOUT_MAX:
+        raise ValueError(f"close timeout={timeout!r} must be a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}")
 
 
 class KafkaProducer(ProducerBase, TransactionCalls):
@@ -369,7 +378,7 @@ class KafkaProducer(ProducerBase, TransactionCalls):
             TypeError: not a number.
             ValueError: negative, or not a number of seconds that can be waited for.
         """
-        check_close_timeout(timeout)
+        _check_close_timeout(timeout)
         self._closed = True
         self._set_direct(False)
         self._lifecycle.close(timeout)

@@ -386,3 +386,21 @@ def test_a_failure_nobody_looked_at_that_outlives_the_modules(start_broker: Star
             sys.outlives_us = producer.send("t", bytes(2000))
     """)
     assert said == ""
+
+
+@pytest.mark.parametrize("close", [
+    "def close(self): super().close()",  # takes no timeout
+    "def close(self, timeout=None): sys.exit('mine')",
+    "def close(self, timeout=None): pass",
+])
+def test_a_subclass_with_a_close_of_its_own(broker: EmbeddedBroker, close: str) -> None:
+    _, said, _ = run(broker.address, f"""
+        class Own(KafkaProducer):
+            {close}
+
+        producer = Own(bootstrap_servers=address, linger_ms=60_000)
+        for i in range(10):
+            producer.send("t", b"%d" % i)
+    """)
+    assert ("close() failed" in said) == ("pass" not in close)
+    assert broker.record_count("t") == 10
