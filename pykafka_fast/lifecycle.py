@@ -101,6 +101,7 @@ class Lifecycle:
         self._closing: object = None  # who closes
         self._started = False
         self._ended = False
+        self._elsewhere = False  # a thread was started that ends it
         self._finalizer: Any = None  # in a child of multiprocessing
 
     # ---- while it lives --------------------------------------------------------------------------------------------
@@ -190,6 +191,11 @@ class Lifecycle:
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it has ended, a thread of its own ends it, or the parent process will."""
+        return self._ended or self._elsewhere or self.is_inherited
+
     def close(self, timeout: float | None) -> None:
         """Deliver what can be delivered within ``timeout`` seconds (None: no limit), fail the rest, end the threads."""
         calling = self.delivery.is_calling()
@@ -221,8 +227,8 @@ class Lifecycle:
         if self._closing is not None:  # in a signal handler, in the midst of a close() that goes on when it returns
             self._drain(deadline)
             return
-        self._closing = caller()
         try:
+            self._closing = caller()
             if self._ended:
                 self.delivery.close(_seconds_until(deadline))  # an earlier close() may not have had the time
                 self._close_log(deadline)
@@ -248,27 +254,26 @@ class Lifecycle:
         return True
 
     def _end(self, deadline: float) -> None:
-        interrupted: BaseException | None = None
         try:
             self._drain(deadline)
-        except BaseException as error:  # Ctrl-C: end all the same, then pass it on
-            interrupted = error
-            self._force()
-        try:
-            if not self.is_inherited:
-                self._sender.stop()
-        except BaseException as error:
-            interrupted = error
-            self._sender.stop(0)
-        if self.is_inherited:  # by a signal handler, in one or the other: the rest is the parent's
+            self._end_threads(deadline)
+        finally:  # Ctrl-C somewhere in it: end all the same, then pass it on
+            if not self._ended:
+                try:
+                    self._force()
+                finally:
+                    self._end_threads(time.monotonic() + _FORCED_S)
+
+    def _end_threads(self, deadline: float) -> None:
+        if not self.is_inherited:
+            self._sender.stop()
+        if self.is_inherited:  # by a signal handler, before that or in it: the rest is the parent's
             return
-        self.delivery.close(_seconds_until(deadline) if interrupted is None else _FORCED_S)
+        self.delivery.close(_seconds_until(deadline))
         self._close_log(deadline)
-        self._ended = True
         self._unguard()
+        self._ended = True
         self._close_plugins()
-        if interrupted is not None:
-            raise interrupted
 
     def _close_log(self, deadline: float) -> None:
         self._log_thread.close(min(_LOG_S, max(_LOG_S / 10, deadline - time.monotonic())))
@@ -380,6 +385,7 @@ class Lifecycle:
     def _close_elsewhere(self, timeout: float | None) -> None:
         try:
             new_thread("pykafka_fast-close", lambda: self.close(timeout)).start()
+            self._elsewhere = True
         except RuntimeError:  # the interpreter is ending; its threads end with it
             logger.debug("no thread could be started to end %s", self._config.client_id)
 

@@ -391,7 +391,7 @@ class KafkaProducer(ProducerBase, TransactionCalls):
 
     def __del__(self) -> None:
         parts = getattr(self, "_parts", None)
-        if parts is not None and not self._closed and not parts.is_inherited:
+        if parts is not None and not parts.is_left:  # a close() may have been interrupted
             parts.abandon(repr(self))
 
     def partitions_for(self, topic: str) -> set[int]:
