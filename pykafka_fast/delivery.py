@@ -34,7 +34,10 @@ class DeliveryThread:
             accumulator, interceptors.on_acknowledgement if interceptors.acknowledges else None)
         self._log_thread = log_thread
         self._thread = OwnThread(name, self._run)
-        set_starter(accumulator, self.ensure_started)
+
+    def begin(self) -> None:
+        """From now on callbacks, listeners and awaits find it, and it stays until close()."""
+        set_starter(self._accumulator, self.ensure_started)
 
     def ensure_started(self) -> None:
         """Start the thread unless it runs. Any thread may call this."""

@@ -106,6 +106,7 @@ class KafkaProducer(ProducerBase, TransactionCalls):
         if self._closed:
             parts.discard()
         else:
+            parts.delivery.begin()
             parts.guard(self)
 
     @property

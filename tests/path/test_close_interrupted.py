@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import warnings
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pykafka_fast import KafkaProducer
+from pykafka_fast.delivery import DeliveryThread
 from pykafka_fast.testing import EmbeddedBroker
 from tests.path.conftest import threads_of
 from tools.brokers.processes import wait_for
@@ -76,3 +78,18 @@ def test_closed_by_a_finalizer_and_dropped_says_nothing(broker: EmbeddedBroker, 
         del producer
     assert not warned
     wait_for(lambda: not any(t.name in threads for t in threading.enumerate()), "the end of its threads", 10)
+
+
+def test_anywhere_in_the_constructor() -> None:
+    def delivery_threads() -> int:
+        gc.collect()
+        return sum(isinstance(it, DeliveryThread) for it in gc.get_objects())
+
+    made: list[KafkaProducer] = []
+    before = delivery_threads()
+    n = 0
+    while not Interrupt(n).run(lambda: made.append(KafkaProducer(bootstrap_servers="127.0.0.1:1"))):
+        n += 1
+    assert n > 10
+    made.clear()
+    assert delivery_threads() == before
