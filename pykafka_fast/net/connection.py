@@ -31,6 +31,7 @@ from .in_flight import InFlightRequest, InFlightRequests
 from .options import ConnectionOptions
 from .resolver import Address
 from .state import ConnectionState, Detached, Request
+from .wakeup import NO_SIGPIPE
 from .wiredump import WireDump
 
 __all__ = ["BrokerConnection", "ConnectionState", "Detached", "Request"]
@@ -367,7 +368,7 @@ class BrokerConnection:
     def _write(self) -> None:
         while self._outgoing and self._socket is not None:
             try:
-                sent = self._socket.send(self._outgoing)
+                sent = self._socket.send(self._outgoing, NO_SIGPIPE)
             except (BlockingIOError, InterruptedError):
                 return
             del self._outgoing[:sent]

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 
 from ..native import socketpair
 
-__all__ = ["Wakeup"]
+__all__ = ["NO_SIGPIPE", "Wakeup"]
+
+NO_SIGPIPE = getattr(socket, "MSG_NOSIGNAL", 0)  # the process may have set SIGPIPE to end it
 
 
 class Wakeup:
@@ -29,7 +32,7 @@ class Wakeup:
             return
         self._signalled = True
         try:
-            self._writer.send(b"\0")
+            self._writer.send(b"\0", NO_SIGPIPE)
         except OSError:  # full, so that it is readable anyway, or closed
             return
 
@@ -44,5 +47,5 @@ class Wakeup:
 
     def close(self) -> None:
         """No more signals."""
+        self._writer.close()  # first: a signal in between finds it closed, not a broken pair
         self._reader.close()
-        self._writer.close()
