@@ -304,23 +304,12 @@ static void take_back(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
         pkf_wire_requeue(batch->partition, batch);
 }
 
-// Of a batch that a broker may have taken whole before it was too large: it recognizes the batch by its sequences, not its
-// pieces, and refuses these as if they were new. With new sequences they could be written twice.
-static void give_up_piece(pkf_wire *wire, pkf_batch *batch, const char *refusal) {
-    pkf_text text = {.len = 0};
-    pkf_text_add(&text, refusal ? refusal : "its sequence was refused");
-    pkf_text_add(&text, "; the batch it was cut from may be written by an earlier try");
-    pkf_wire_resolve(wire, batch, OUT_OF_ORDER_SEQUENCE_NUMBER, text.chars, true);
-}
-
 static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch) {
     switch (command->kind) {
     case PKF_COMMAND_REQUEUE:
         batch->maybe_written |= command->in_doubt;
         if (command->refused && batch->maybe_written && is_covered(batch->partition, batch))
             pkf_wire_resolve(wire, batch, 0, NULL, false);
-        else if (command->refused && batch->maybe_written && batch->split)
-            give_up_piece(wire, batch, command->text);
         else
             take_back(wire, command, batch);
         break;
@@ -329,8 +318,9 @@ static void settle_parked(pkf_wire *wire, pkf_command *command, pkf_batch *batch
         pkf_wire_resolve(wire, batch, 0, NULL, false);
         break;
     case PKF_COMMAND_SPLIT:
+        batch->maybe_written = false; // an earlier try had the bytes that were refused now
         if (pkf_wire_split(wire, batch, (uint32_t)command->size) == PKF_OK) break;
-        pkf_wire_resolve(wire, batch, command->code, command->text, batch->maybe_written);
+        pkf_wire_resolve(wire, batch, command->code, command->text, false);
         break;
     default:
         batch->record_errors = command->record_errors;

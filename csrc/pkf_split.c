@@ -28,7 +28,6 @@ static pkf_batch *open_piece(pkf_wire *wire, pkf_batch *old, size_t size, int64_
     }
     batch->closed = true;
     batch->split = true;
-    batch->maybe_written = old->maybe_written;
     batch->order = old->order;
     batch->base_timestamp = batch->max_timestamp = timestamp;
     return batch;

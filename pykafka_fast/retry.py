@@ -139,6 +139,8 @@ def decide(
         action = Action.FAIL
     elif action is Action.BUMP_EPOCH and (not is_first or (code == UNKNOWN_PRODUCER_ID and unsure)):
         action = Action.RETRY  # an earlier batch has to be settled first
+    if rule is _SPLIT:
+        in_doubt = False  # an earlier try had the same bytes: it was refused as well, or never read
     return Decision(action, in_doubt or (answered and rule.in_doubt), rule.refresh)
 
 
