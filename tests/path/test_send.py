@@ -266,7 +266,8 @@ def test_the_fast_path_is_fast(broker: EmbeddedBroker, make: Make, monkeypatch: 
     producer = make(broker)
     came: list[Any] = []
     steps = KafkaProducer._do_send
-    monkeypatch.setattr(KafkaProducer, "_do_send", lambda self, *args: came.append(args[0]) or steps(self, *args))
+    monkeypatch.setattr(KafkaProducer, "_do_send",
+                        lambda self, *args, **named: came.append(args[0]) or steps(self, *args, **named))
     producer.send("t", b"first").get(TIMEOUT_S)
     for arguments, *_ in CASES:
         producer.send("t", partition=1, timestamp_ms=NOW, **arguments).get(TIMEOUT_S)
