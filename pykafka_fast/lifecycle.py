@@ -359,7 +359,7 @@ class Lifecycle:
         deadline = time.monotonic() + self._exit_timeout_s()
         parts = self if producer is None else producer._parts
         try:
-            (parts if producer is None else producer).close(timeout=self._exit_timeout_s())
+            (self if producer is None else producer).close(timeout=_seconds_until(deadline))
         except BaseException:
             logger.exception("close() failed at the end of the program")
         finally:  # whatever a subclass makes of close(), the records leave

@@ -20,7 +20,7 @@ class ProducerOptions(TypedDict, total=False):
     client_id: str | None
     client_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]
     allow_auto_create_topics: bool
-    metadata_max_age_ms: float
+    metadata_max_age_ms: int
     metadata_max_idle_ms: int
     metadata_recovery_strategy: Literal["none", "rebootstrap"]
     metadata_recovery_rebootstrap_trigger_ms: int

@@ -34,7 +34,7 @@ def right() -> None:
         offset: int = producer.send("events", b"x").get(timeout=10).offset
         offsets: list[int] = [metadata.offset for metadata in producer.send_many("events", [b"x"]).get()]
         print(offset, offsets)
-    KafkaProducer(bootstrap_servers={"a:1", "b:1"}, security_protocol="PLAINTEXT", metadata_max_age_ms=3e5)
+    KafkaProducer(bootstrap_servers={"a:1", "b:1"}, security_protocol="PLAINTEXT")
     KafkaProducer(compression_by_topic={"logs": "zstd", "events": ("gzip", 9)}, acks="all")
 
 
