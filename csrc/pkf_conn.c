@@ -161,6 +161,7 @@ pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, in
         return status;
     }
     conn->next_correlation = conn->next_correlation == INT32_MAX ? 0 : conn->next_correlation + 1;
+    if (conn->ring_count == 0) conn->looked_ns = now_ns;
     conn->ring[(conn->ring_first + conn->ring_count++) % conn->config.max_in_flight] = request;
     conn->iov_next = 0;
     conn->writing = true;
@@ -180,6 +181,7 @@ static void advance(pkf_conn *conn, size_t written) {
     }
     conn->writing = false;
     pkf_conn_newest(conn)->written = true;
+    pkf_conn_newest(conn)->end = conn->handed;
 }
 
 pkf_status pkf_conn_write(pkf_conn *conn, int64_t now_ns, int *error) {
@@ -190,6 +192,7 @@ pkf_status pkf_conn_write(pkf_conn *conn, int64_t now_ns, int *error) {
         if (written == 0) return PKF_E_PARTIAL;
         if (written < 0) return PKF_E_SYSTEM;
         conn->last_active_ns = now_ns;
+        conn->handed += (size_t)written;
         advance(conn, (size_t)written);
     }
     return PKF_OK;
@@ -250,6 +253,36 @@ pkf_inflight pkf_conn_pop(pkf_conn *conn) {
     conn->ring_count--;
     if (conn->ring_count == 0) conn->writing = false; // it was taken out half written: the connection is going
     return oldest;
+}
+
+static void postpone(pkf_inflight *request, int64_t deadline_ns) {
+    if (request && request->deadline_ns < deadline_ns) request->deadline_ns = deadline_ns;
+}
+
+pkf_inflight pkf_conn_pop_answered(pkf_conn *conn, int64_t now_ns) {
+    pkf_inflight answered = pkf_conn_pop(conn);
+    postpone(pkf_conn_oldest(conn), now_ns + conn->config.request_timeout_ns);
+    return answered;
+}
+
+#define LOOKS 16 // within the time of a request that the peer does not have whole yet
+
+int64_t pkf_conn_due(pkf_conn *conn, int64_t now_ns) {
+    pkf_inflight *oldest = pkf_conn_oldest(conn);
+    if (oldest == NULL) return PKF_NEVER;
+    if (oldest->written && conn->taken >= oldest->end) return oldest->deadline_ns;
+    int64_t timeout = conn->config.request_timeout_ns, look_at = conn->looked_ns + timeout / LOOKS;
+    if (look_at > oldest->deadline_ns) look_at = oldest->deadline_ns;
+    if (look_at > now_ns) return look_at;
+    size_t untaken = conn->transport->untaken(conn->transport_self);
+    uint64_t taken = untaken < conn->handed ? conn->handed - untaken : 0;
+    if (taken > conn->taken) { // at some time since the last look
+        conn->taken = taken;
+        postpone(oldest, conn->looked_ns + timeout);
+    }
+    conn->looked_ns = now_ns;
+    look_at = now_ns + timeout / LOOKS;
+    return look_at < oldest->deadline_ns ? look_at : oldest->deadline_ns;
 }
 
 static bool is_of(const pkf_inflight *request, int32_t i, const pkf_ack *ack) {

@@ -24,7 +24,8 @@ typedef struct pkf_inflight {
     bool written; // its last byte has gone
     bool counted; // in the metrics
     int64_t sent_ns;
-    int64_t deadline_ns; // request time-out, moved by throttling
+    uint64_t end;        // conn->handed with its last byte
+    int64_t deadline_ns; // of the oldest: see pkf_conn_due(); moved by throttling
 } pkf_inflight;
 
 typedef struct pkf_node_counters {
@@ -60,6 +61,8 @@ typedef struct pkf_conn {
     uint8_t *in;
     size_t in_start, in_end, in_room;
     int64_t last_active_ns;
+    uint64_t handed, taken; // bytes written, and of them those that the peer's system was seen to have ...
+    int64_t looked_ns;      // ... at this time
 } pkf_conn;
 
 // Takes the transport over. NULL when out of memory (the transport is then still the caller's).
@@ -96,6 +99,12 @@ void pkf_conn_discard(pkf_conn *conn); // forget what has been read: with acks=0
 pkf_inflight *pkf_conn_oldest(pkf_conn *conn); // NULL when nothing is in flight
 pkf_inflight *pkf_conn_newest(pkf_conn *conn);
 pkf_inflight pkf_conn_pop(pkf_conn *conn); // the oldest; the caller frees it with pkf_inflight_free
+pkf_inflight pkf_conn_pop_answered(pkf_conn *conn, int64_t now_ns); // and the next one has its time from now
+
+// When to call again; not after `now_ns`: the oldest request is overdue. PKF_NEVER when nothing is in flight. The time of a
+// request counts from its framing, from the answer to the one before it (brokers work in turn), and from the last
+// moment at which the peer's system took more of what was written: a slow link is not a silent broker.
+int64_t pkf_conn_due(pkf_conn *conn, int64_t now_ns);
 void pkf_inflight_free(pkf_inflight *request);
 
 // The place in request->batches that the ack speaks of; NULL if there is none. Places set to NULL are passed over. *hint is

@@ -228,7 +228,7 @@ static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, 
         malformed_at(wire, node, wrong, &response);
         return false;
     }
-    pkf_inflight request = pkf_conn_pop(conn);
+    pkf_inflight request = pkf_conn_pop_answered(conn, wire->now);
     atomic_fetch_sub(&wire->counters.in_flight, 1);
     count_response(wire, node, &request, len);
     pkf_wire_throttle(wire, node, request.version >= 6 ? response.throttle_ms : 0);
@@ -266,12 +266,11 @@ void pkf_wire_read(pkf_wire *wire, pkf_node *node) {
 
 int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node) {
     pkf_conn *conn = node->conn;
-    pkf_inflight *oldest = pkf_conn_oldest(conn);
-    if (oldest) {
-        if (oldest->deadline_ns > wire->now) return oldest->deadline_ns;
+    int64_t due = pkf_conn_due(conn, wire->now);
+    if (due != PKF_NEVER) {
+        if (due > wire->now) return due;
         pkf_wire_read(wire, node); // the answer may be there, unread, after a suspension
-        if (node->conn != conn || (oldest = pkf_conn_oldest(conn)) == NULL || oldest->deadline_ns > wire->now)
-            return wire->now;
+        if (node->conn != conn || pkf_conn_due(conn, wire->now) > wire->now) return wire->now;
         pkf_wire_disconnect(wire, node, PKF_E_TIMEOUT, "no answer within request_timeout_ms");
         return wire->now;
     }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -154,9 +155,20 @@ static ssize_t plain_read(void *self, uint8_t *buffer, size_t size, int *error) 
     return -1;
 }
 
+static size_t plain_untaken(void *self) {
+    int bytes = 0;
+#if defined(TIOCOUTQ) && defined(__linux__)
+    if (ioctl(descriptor(self), TIOCOUTQ, &bytes) != 0) return 0;
+#elif defined(SO_NWRITE)
+    socklen_t size = sizeof bytes;
+    if (getsockopt(descriptor(self), SOL_SOCKET, SO_NWRITE, &bytes, &size) != 0) return 0;
+#endif
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
 static void plain_close(void *self) { close(descriptor(self)); }
 
-const pkf_transport pkf_transport_plain = {plain_write, plain_read, plain_close};
+const pkf_transport pkf_transport_plain = {plain_write, plain_read, plain_untaken, plain_close};
 
 // After SIGSTOP and SIGCONT a ppoll() begins anew with what was left, but a poll() ends when it was to end. So only
 // what needs its precision waits in a ppoll().

@@ -68,6 +68,7 @@ void pkf_wakeup_close(pkf_wakeup *wakeup);
 typedef struct pkf_transport {
     ssize_t (*write)(void *self, const struct iovec *iov, int count, int *error);
     ssize_t (*read)(void *self, uint8_t *buffer, size_t size, int *error);
+    size_t (*untaken)(void *self); // bytes written that the peer's system has not confirmed; 0 where nobody can tell
     void (*close)(void *self);
 } pkf_transport;
 

@@ -81,7 +81,8 @@ _DELIVERY = (
            "How long records may still be delivered when the interpreter ends, or the producer is collected, without "
            "`close`.", "ms"),
     Option("request_timeout_ms", duration(1, high=INT32_MAX), 30000,
-           "Longest wait for a broker's answer; the broker waits for replicas as long.", "ms"),
+           "Longest wait for a broker's answer, counted from the answer before it, or from when the broker last took "
+           "bytes of the request; the broker waits for replicas as long.", "ms"),
     Option("max_block_ms", duration(), 60000,
            "Longest time `send` and `partitions_for` wait for metadata and memory.", "ms"),
     Option("max_in_flight_requests_per_connection", integer(1, MAX_IN_FLIGHT), 5,

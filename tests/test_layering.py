@@ -45,7 +45,7 @@ FREE_SYSTEM_HEADERS = set(
 )
 # What only the named file may use: system calls are pkf_socket's, memory from the system is pkf_chunk's.
 OWNED_SYSTEM_HEADERS = {
-    "pkf_socket": set("fcntl.h netinet/tcp.h poll.h sys/eventfd.h sys/socket.h sys/uio.h unistd.h".split()),
+    "pkf_socket": set("fcntl.h netinet/tcp.h poll.h sys/eventfd.h sys/ioctl.h sys/socket.h sys/uio.h unistd.h".split()),
     "pkf_chunk": {"sys/mman.h", "unistd.h"},
     "pkf_slab": {"unistd.h"},
     "pkf_request": {"sys/uio.h"},

@@ -14,6 +14,8 @@ typedef struct wire_of_memory {
     size_t in_size, step; // 0: would block
     int error;            // what a call answers when there is nothing left; -1: would block
     int closed;
+    size_t untaken;
+    int looks;
 } wire_of_memory;
 
 static ssize_t memory_write(void *self, const struct iovec *iov, int count, int *error) {
@@ -49,9 +51,15 @@ static ssize_t memory_read(void *self, uint8_t *buffer, size_t size, int *error)
     return (ssize_t)n;
 }
 
+static size_t memory_untaken(void *self) {
+    wire_of_memory *m = self;
+    m->looks++;
+    return m->untaken;
+}
+
 static void memory_close(void *self) { ((wire_of_memory *)self)->closed++; }
 
-static const pkf_transport MEMORY = {memory_write, memory_read, memory_close};
+static const pkf_transport MEMORY = {memory_write, memory_read, memory_untaken, memory_close};
 
 static const pkf_conn_config CONFIG = {.client_id = {(const uint8_t *)"me", 2},
                                        .acks = -1,
@@ -181,6 +189,100 @@ static void errors_of_the_transport_are_passed_on(void) {
     rig_close(&r);
 }
 
+// ---- time ----
+
+#define TIMEOUT CONFIG.request_timeout_ns
+
+static void frame_and_write(pkf_conn *conn, pkf_batch *batch, int64_t now_ns) {
+    int error;
+    NEED(pkf_conn_frame(conn, &batch, 1, now_ns) == PKF_OK);
+    NEED(pkf_conn_write(conn, now_ns, &error) == PKF_OK);
+}
+
+// Looks as the sender does, until `end_ns`; when the oldest request was overdue, 0 if it never was.
+static int64_t overdue_at(pkf_conn *conn, int64_t from_ns, int64_t end_ns) {
+    for (int64_t now = from_ns, due; now <= end_ns; now = due)
+        if ((due = pkf_conn_due(conn, now)) <= now) return now;
+    return 0;
+}
+
+static void a_request_has_its_time_from_the_answer_before_it(void) {
+    wire_of_memory m = {.out = malloc(1 << 20), .out_room = 1 << 20, .error = -1, .step = 1 << 20};
+    open_rig(1);
+    NEED(m.out);
+    pkf_batch *batch = sealed(0, "value");
+    pkf_conn *conn = open_conn(&m, 1, 12);
+    CHECK(pkf_conn_due(conn, 0) == PKF_NEVER);
+    for (int i = 0; i < 3; i++) frame_and_write(conn, batch, 100 + i);
+    for (int i = 1; i < 3; i++) {
+        int64_t now = 100 + i * (TIMEOUT - 10);
+        CHECK_INT(overdue_at(conn, now, now), 0);
+        pkf_inflight answered = pkf_conn_pop_answered(conn, now);
+        CHECK_INT(answered.correlation, i);
+        pkf_inflight_free(&answered);
+        CHECK_INT(pkf_conn_oldest(conn)->deadline_ns, now + TIMEOUT);
+    }
+    int64_t last = 100 + 2 * (TIMEOUT - 10) + TIMEOUT;
+    CHECK_INT(overdue_at(conn, last - TIMEOUT / 2, last + TIMEOUT), last);
+    frame_and_write(conn, batch, last - TIMEOUT);
+    pkf_conn_newest(conn)->deadline_ns = last + 7; // a throttle's: an answer takes nothing back
+    pkf_inflight answered = pkf_conn_pop_answered(conn, last - TIMEOUT);
+    pkf_inflight_free(&answered);
+    CHECK_INT(pkf_conn_oldest(conn)->deadline_ns, last + 7);
+    end_request(conn);
+    pkf_conn_free(conn);
+    free(m.out);
+    rig_close(&r);
+}
+
+static void what_the_peer_takes_meanwhile_gives_time(void) {
+    wire_of_memory m = {.out = malloc(1 << 20), .out_room = 1 << 20, .error = -1, .step = 1 << 20};
+    open_rig(1);
+    NEED(m.out);
+    pkf_batch *batch = sealed(0, "value");
+    pkf_conn *conn = open_conn(&m, 1, 12);
+    frame_and_write(conn, batch, 0);
+    size_t size = m.untaken = m.out_size;
+    int64_t now = 0;
+    for (; m.untaken > 1; m.untaken--) // a byte each time: many times the time-out in all
+        for (int i = 0; i < 10; i++, now = pkf_conn_due(conn, now)) CHECK(pkf_conn_due(conn, now) > now);
+    CHECK(now > 10 * TIMEOUT);
+    int64_t due = overdue_at(conn, now, now + 2 * TIMEOUT); // nothing moves any more
+    CHECK(due >= now && due <= now + TIMEOUT);
+    now = due;
+    m.untaken = 0; // just now, after all
+    CHECK(pkf_conn_due(conn, now) > now);
+    CHECK_INT(conn->taken, size);
+    int looks = m.looks;
+    int64_t deadline = pkf_conn_oldest(conn)->deadline_ns;
+    CHECK_INT(overdue_at(conn, now, now + 2 * TIMEOUT), deadline); // it has everything, and says nothing
+    CHECK_INT(m.looks, looks);
+    frame_and_write(conn, batch, now); // the next one is looked after on its own
+    end_request(conn);
+    m.untaken = size;
+    CHECK(pkf_conn_due(conn, now) > now);
+    CHECK(overdue_at(conn, now, now + 3 * TIMEOUT) <= now + TIMEOUT);
+    CHECK(m.looks > looks);
+    end_request(conn);
+    pkf_conn_free(conn);
+    free(m.out);
+    rig_close(&r);
+}
+
+static void what_the_socket_does_not_take_has_its_time_too(void) {
+    wire_of_memory m = {.error = -1};
+    int error;
+    open_rig(1);
+    pkf_batch *batch = sealed(0, "value");
+    pkf_conn *conn = open_conn(&m, 1, 12);
+    NEED(pkf_conn_frame(conn, &batch, 1, 5) == PKF_OK);
+    CHECK_INT(pkf_conn_write(conn, 5, &error), PKF_E_PARTIAL);
+    CHECK_INT(overdue_at(conn, 5, 5 + 2 * TIMEOUT), 5 + TIMEOUT);
+    end_request(conn);
+    pkf_conn_free(conn);
+    rig_close(&r);
+}
+
 // ---- reading ----
 
 static size_t put_frame(uint8_t *to, uint32_t size, uint8_t fill) {
@@ -292,6 +394,9 @@ int main(void) {
     places_in_flight_are_bounded_and_reused();
     what_cannot_be_framed_is_not_in_flight();
     errors_of_the_transport_are_passed_on();
+    a_request_has_its_time_from_the_answer_before_it();
+    what_the_peer_takes_meanwhile_gives_time();
+    what_the_socket_does_not_take_has_its_time_too();
     frames_come_out_however_they_come_in();
     a_size_is_believed_only_within_reason();
     acks_find_their_batches();

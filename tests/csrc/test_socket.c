@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -96,6 +97,37 @@ static void the_transport_moves_what_it_can(void) {
     CHECK_INT(error, EBADF);
 }
 
+static void the_transport_knows_what_the_peer_has_not_taken(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), small = 4096, error;
+    static uint8_t data[1 << 20];
+    struct iovec iov = {data, sizeof data};
+    CHECK(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) == 0);
+    NEED(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0);
+    NEED(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    NEED(connect(client, (struct sockaddr *)&address, size) == 0);
+    int peer = accept(listener, NULL, NULL);
+    NEED(peer >= 0 && fcntl(client, F_SETFL, O_NONBLOCK) == 0);
+    CHECK_INT(pkf_transport_plain.untaken(self_of(client)), 0);
+    ssize_t sent = pkf_transport_plain.write(self_of(client), &iov, 1, &error), received = 0;
+    NEED(sent > 200000);
+    size_t untaken = pkf_transport_plain.untaken(self_of(client));
+    CHECK(untaken > 100000 && untaken <= (size_t)sent);
+    while (received < sent) {
+        ssize_t n = read(peer, data, sizeof data);
+        NEED(n > 0);
+        received += n;
+    }
+    int64_t end = pkf_monotonic_ns() + 10000 * MS; // the last confirmation may be on its way
+    while (pkf_transport_plain.untaken(self_of(client)) > 0 && pkf_monotonic_ns() < end) pkf_poll(NULL, 0, MS);
+    CHECK_INT(pkf_transport_plain.untaken(self_of(client)), 0);
+    close(listener);
+    close(peer);
+    close(client);
+    CHECK_INT(pkf_transport_plain.untaken(self_of(client)), 0); // nobody can tell
+}
+
 static void polling_ends_in_time(void) {
     int ends[2];
     NEED(pipe(ends) == 0);
@@ -153,6 +185,7 @@ int main(void) {
     the_tick_clock_says_what_the_wall_clock_does();
     a_wake_up_lasts_until_it_is_drained();
     the_transport_moves_what_it_can();
+    the_transport_knows_what_the_peer_has_not_taken();
     polling_ends_in_time();
     polling_ends_in_time_for_who_was_stopped();
     conditions_wait_for_as_long_as_asked();

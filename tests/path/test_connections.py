@@ -112,6 +112,17 @@ class TestUnderWay:
             assert outcomes(futures) == [None] * 400
         check_log(relayed, range(done))
 
+    def test_slow(self, relayed: EmbeddedBroker, relay: Relay, make: Make) -> None:
+        """Four requests leave at once and each takes 3.3 s: none is overdue because of those before it."""
+        producer = make(relayed, request_timeout_ms=5000, max_request_size=1 << 20, linger_ms=50, **FAST)
+        warmed_up(producer)
+        relay.limit(1, 300_000)
+        futures = [producer.send("t", bytes(990_000), partition=index) for index in range(4)]
+        assert outcomes(futures) == [None] * 4
+        metrics = producer.metrics()["producer-metrics"]
+        assert metrics["record-retry-total"] == 0
+        assert relayed.record_count("t") == 4 + 4
+
     def test_a_peer_that_stops_reading(self, broker: EmbeddedBroker, make: Make) -> None:
         """The socket fills up in the middle of a request; it counts as unanswered when its time is up."""
         producer = make(broker, request_timeout_ms=400, max_request_size=4 << 20, send_buffer_bytes=65536, **FAST)
