@@ -35,6 +35,7 @@ int32_t pkf_wire_node_index(pkf_wire *wire, int32_t id) {
     pkf_node *node = calloc(1, sizeof *node);
     if (node == NULL) return -1;
     node->id = id;
+    node->room = wire->accum->config.max_request_size;
     atomic_init(&node->fd, -1);
     pthread_mutex_lock(&wire->nodes_lock);
     int32_t index = make_room_for_node_locked(wire) ? wire->node_count++ : -1;
@@ -326,7 +327,7 @@ static int by_topic(const void *a, const void *b) {
 
 // One batch of each ready partition, in turn, until the request is full. The partitions leave the ready list.
 static int32_t collect(pkf_wire *wire, pkf_node *node, pkf_batch **batches, int32_t capacity) {
-    size_t room = wire->accum->config.max_request_size;
+    size_t room = node->room;
     int32_t count = 0;
     bool sorted = true;
     while (node->ready_head && count < capacity) {

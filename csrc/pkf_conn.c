@@ -160,6 +160,7 @@ pkf_status pkf_conn_frame(pkf_conn *conn, pkf_batch **batches, int32_t count, in
         pkf_inflight_free(&request);
         return status;
     }
+    request.size = conn->out.size;
     conn->next_correlation = conn->next_correlation == INT32_MAX ? 0 : conn->next_correlation + 1;
     if (conn->ring_count == 0) conn->looked_ns = now_ns;
     conn->ring[(conn->ring_first + conn->ring_count++) % conn->config.max_in_flight] = request;

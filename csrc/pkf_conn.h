@@ -23,6 +23,7 @@ typedef struct pkf_inflight {
     int16_t version;
     bool written; // its last byte has gone
     bool counted; // in the metrics
+    size_t size;  // bytes
     int64_t sent_ns;
     uint64_t end;        // conn->handed with its last byte
     int64_t deadline_ns; // of the oldest: see pkf_conn_due(); moved by throttling

@@ -85,6 +85,23 @@ static void lost(pkf_wire *wire, pkf_node *node, int error) {
     pkf_wire_disconnect(wire, node, error, error == 0 ? "the broker closed the connection" : "the connection failed");
 }
 
+// How much a node's requests may hold: half of what had not got through when its time was up, because it would not the
+// next time either; and up to twice what took no more than a quarter of its time. One batch goes however large it is.
+#define LEAST_ROOM 16384
+
+static void narrow(pkf_node *node) {
+    size_t size = pkf_conn_oldest(node->conn)->size, half = (size < node->room ? size : node->room) / 2;
+    if (half < LEAST_ROOM) half = LEAST_ROOM;
+    if (half < node->room) node->room = half;
+}
+
+static void widen(const pkf_wire *wire, pkf_node *node, const pkf_inflight *request) {
+    size_t most = wire->accum->config.max_request_size, room = 2 * request->size;
+    int64_t timeout = wire->config.request_timeout_ns, took = wire->now - (request->deadline_ns - timeout);
+    if (room <= node->room || took > timeout / 4) return;
+    node->room = room < most ? room : most;
+}
+
 static void end_unanswered(pkf_wire *wire, pkf_inflight *request) // acks=0: written out is all there will be
 {
     pkf_ack ack = {.code = 0, .base_offset = -1, .log_append_time = -1, .log_start_offset = -1, .leader_id = -1};
@@ -119,6 +136,7 @@ void pkf_wire_write(pkf_wire *wire, pkf_node *node) {
     if (status != PKF_OK || conn->config.acks != 0) return;
     pkf_inflight request = pkf_conn_pop(conn);
     atomic_fetch_sub(&wire->counters.in_flight, 1);
+    widen(wire, node, &request);
     end_unanswered(wire, &request);
 }
 
@@ -231,6 +249,7 @@ static bool take_response(pkf_wire *wire, pkf_node *node, const uint8_t *bytes, 
     pkf_inflight request = pkf_conn_pop_answered(conn, wire->now);
     atomic_fetch_sub(&wire->counters.in_flight, 1);
     count_response(wire, node, &request, len);
+    widen(wire, node, &request);
     pkf_wire_throttle(wire, node, request.version >= 6 ? response.throttle_ms : 0);
     report_endpoints(wire, &response, request.count);
     apply_response(wire, &request, bytes, len);
@@ -271,6 +290,7 @@ int64_t pkf_wire_check_times(pkf_wire *wire, pkf_node *node) {
         if (due > wire->now) return due;
         pkf_wire_read(wire, node); // the answer may be there, unread, after a suspension
         if (node->conn != conn || pkf_conn_due(conn, wire->now) > wire->now) return wire->now;
+        narrow(node);
         pkf_wire_disconnect(wire, node, PKF_E_TIMEOUT, "no answer within request_timeout_ms");
         return wire->now;
     }

@@ -38,6 +38,7 @@ typedef struct pkf_node {
     bool asked;    // NEED_CONNECTION was reported and neither CONNECT nor FORGET came since
     char *trouble; // malloc: why there is no connection, or NULL
     int64_t throttled_until;
+    size_t room;    // bytes of batches per request: max_request_size, or what gets through in time, see pkf_link.c
     pkf_conn *conn; // NULL while there is none
     _Atomic int fd; // its descriptor, -1 while there is none; for a forked child
     pkf_partition *ready_head, *ready_tail;

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CHUNK = 1 << 16
-BUFFERED = 1 << 18
 BACKLOG = 128
 # What a listener without room still takes, on every kernel we know, is less.
 FILLERS = 16
@@ -35,6 +34,7 @@ class Conduct:
     Attributes:
         delay: seconds that every byte waits, in each direction.
         rate: bytes per second and direction of a connection; 0 for no limit.
+        room: bytes that may wait in each direction of a connection before no more is read.
         silent: nothing is read, written or accepted.
         one_way: nothing is passed on to clients.
         cut_after: bytes from clients until all connections are reset; None for never.
@@ -42,6 +42,7 @@ class Conduct:
 
     delay: float = 0.0
     rate: float = 0.0
+    room: int = 1 << 18
     silent: bool = False
     one_way: bool = False
     cut_after: int | None = None
@@ -152,6 +153,10 @@ class Relay:
         """Let so many bytes pass in each direction of a connection; 0 ends that."""
         self._conduct(link, rate=bytes_per_second)
 
+    def buffer(self, link: int, room: int) -> None:
+        """Take so many bytes in each direction of a connection before they can be passed on."""
+        self._conduct(link, room=room)
+
     def reset(self, link: int) -> None:
         """Reset every connection, with what is under way."""
         self._order(lambda: self._each(link, self._cut))
@@ -238,7 +243,7 @@ class Relay:
                 continue
             wanted[link.listener] = selectors.EVENT_READ
             for pipe in (pipe for pair in link.pairs for pipe in (pair.up, pair.down)):
-                if not pipe.ended and pipe.buffered < BUFFERED:
+                if not pipe.ended and pipe.buffered < link.conduct.room:
                     wanted[pipe.source] = wanted.get(pipe.source, 0) | selectors.EVENT_READ
                 due = pipe.next_due(link.conduct)
                 if due is not None and due > now:
@@ -288,7 +293,7 @@ class Relay:
                 link.pairs.append(Pair(client, broker))
 
     def _read(self, link: Link, pipe: Pipe) -> None:
-        if pipe.ended or pipe.buffered >= BUFFERED:
+        if pipe.ended or pipe.buffered >= link.conduct.room:
             return
         try:
             data = pipe.source.recv(CHUNK)

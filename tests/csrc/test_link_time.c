@@ -135,6 +135,83 @@ static void a_throttled_broker_is_left_alone(void) {
     rig_close(&r);
 }
 
+// What was not through in time is not sent as large again; what takes a quarter of the time may be twice as large.
+static void requests_are_as_large_as_gets_through_in_time(void) {
+    static char value[45000];
+    pkf_accum_config accum = RIG_ACCUM;
+    pkf_wire_config wire = RIG_WIRE;
+    pkf_slot slots[10];
+    accum.max_request_size = 200000;
+    wire.max_in_flight = 1;
+    rig_open(&r, &accum, &wire, 10);
+    rig_lead(&r, 0, 1);
+    int old = rig_connect(&r, 0, 12);
+    memset(value, 'x', sizeof value - 1);
+    for (int i = 0; i < 10; i++) slots[i] = rig_batch(&r, i, value);
+    receive(old, 4);
+    rig_advance(&r, 30000);
+    rig_step(&r);
+    CHECK(!connected());
+    int peer = rig_connect(&r, 0, 12);
+    for (int i = 0; i < 4; i++) rig_settle(&r, rig_event(&r, PKF_EVENT_PARKED), PKF_COMMAND_REQUEUE);
+    receive(peer, 2);
+    rig_advance(&r, 10000);
+    peer_reply(peer, &request, 0, 0);
+    receive(peer, 2);
+    rig_advance(&r, 5000);
+    peer_reply(peer, &request, 0, 0);
+    receive(peer, 4);
+    peer_reply(peer, &request, 0, 0);
+    receive(peer, 2);
+    peer_reply(peer, &request, 0, 0);
+    rig_step(&r);
+    for (int i = 0; i < 10; i++) {
+        CHECK(rig_is_done(&slots[i]));
+        rig_forget(&slots[i]);
+    }
+    close(old);
+    close(peer);
+    rig_close(&r);
+}
+
+// However often its time was up, a request holds a batch, or 16 KB of them.
+static void a_request_holds_something_however_slow_the_link(void) {
+    static char value[7000], large[45000];
+    pkf_accum_config accum = RIG_ACCUM;
+    pkf_wire_config wire = RIG_WIRE;
+    pkf_slot slots[5];
+    int peer = -1;
+    rig_open(&r, &accum, &wire, 5);
+    rig_lead(&r, 0, 1);
+    memset(value, 'x', sizeof value - 1);
+    memset(large, 'x', sizeof large - 1);
+    slots[0] = rig_batch(&r, 0, large);
+    for (int i = 0; i < 3; i++) {
+        peer = rig_connect(&r, 0, 12);
+        receive(peer, 1);
+        rig_advance(&r, 30000);
+        rig_step(&r);
+        CHECK(!connected());
+        close(peer);
+        rig_settle(&r, rig_event(&r, PKF_EVENT_PARKED), PKF_COMMAND_REQUEUE);
+    }
+    for (int i = 1; i < 5; i++) slots[i] = rig_batch(&r, i, value);
+    r.wire->config.max_in_flight = 1;
+    peer = rig_connect(&r, 0, 12);
+    for (int sent = 0; sent < 5; sent += request.batch_count) {
+        receive(peer, sent == 0 ? 1 : 2);
+        rig_advance(&r, 10000);
+        peer_reply(peer, &request, 0, 0);
+    }
+    rig_step(&r);
+    for (int i = 0; i < 5; i++) {
+        CHECK(rig_is_done(&slots[i]));
+        rig_forget(&slots[i]);
+    }
+    close(peer);
+    rig_close(&r);
+}
+
 static void an_idle_connection_is_closed(void) {
     pkf_wire_config wire = RIG_WIRE;
     wire.idle_timeout_ns = 100000 * RIG_MS;
@@ -182,6 +259,8 @@ int main(void) {
     answers_are_read_before_time_is_called();
     a_broker_that_throttles_from_the_start();
     a_throttled_broker_is_left_alone();
+    requests_are_as_large_as_gets_through_in_time();
+    a_request_holds_something_however_slow_the_link();
     an_idle_connection_is_closed();
     a_new_connection_replaces_the_old_one();
     free(request.frame);

@@ -123,6 +123,21 @@ class TestUnderWay:
         assert metrics["record-retry-total"] == 0
         assert relayed.record_count("t") == 4 + 4
 
+    def test_slow_behind_a_proxy(self, relayed: EmbeddedBroker, relay: Relay, make: Make) -> None:
+        """It takes a request of 900 kB at once and needs 3 s to pass it on: only smaller ones arrive in time."""
+        relayed.create_topic("wide", 16)
+        together = {"linger_ms": 300, "batch_size": 65536, "reconnect_backoff_ms": 300, "reconnect_backoff_max_ms": 300}
+        producer = make(relayed, request_timeout_ms=2000, delivery_timeout_ms=15000,
+                        max_in_flight_requests_per_connection=1, **FAST | together)  # fmt: skip
+        warmed_up(producer)
+        assert len(producer.partitions_for("wide")) == 16
+        relay.buffer(1, 1 << 30)
+        relay.limit(1, 300_000)
+        futures = [producer.send("wide", bytes(56_000), partition=index) for index in range(16)]
+        assert outcomes(futures) == [None] * 16
+        assert producer.metrics()["producer-metrics"]["record-retry-total"] > 0
+        assert relayed.record_count("wide") == 16
+
     def test_a_peer_that_stops_reading(self, broker: EmbeddedBroker, make: Make) -> None:
         """The socket fills up in the middle of a request; it counts as unanswered when its time is up."""
         producer = make(broker, request_timeout_ms=400, max_request_size=4 << 20, send_buffer_bytes=65536, **FAST)
